@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's hosts: systemd containers on one network, created, started and given files by the same few functions for every user of the lab."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shlex
+import tarfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .config import Host, Lab
+from .engine import LabError, docker, inspect, run
+
+LABEL = "coop.meet.lab"
+BOOT_WAIT = 90  # seconds until systemd of a host says it has started
+STAMPS = "/var/lib/meet-coop-lab"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file on a host."""
+
+    content: bytes
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+
+
+def ensure_network(lab: Lab) -> bool:
+    """The lab's bridge network, with room for addresses given by hand; returns whether it was made."""
+    found = inspect("network", lab.network)
+    if found:
+        subnets = [entry["Subnet"] for entry in found["IPAM"]["Config"]]
+        if str(lab.subnet) not in subnets:
+            raise LabError(f"network {lab.network} exists with {', '.join(subnets)}, not {lab.subnet}: ./dev lab down first, or set LAB_SUBNET")
+        return False
+    dynamic = list(lab.subnet.subnets(prefixlen_diff=1))[1]
+    docker("network", "create", "--driver", "bridge", "--subnet", str(lab.subnet), "--ip-range", str(dynamic),
+           "--label", f"{LABEL}={lab.name}", lab.network)
+    return True
+
+
+def volume(lab: Lab, host: Host, path: str) -> str:
+    return f"{lab.container(host.name)}{path.replace('/', '-')}"
+
+
+def create_arguments(lab: Lab, host: Host, address: str | None = None) -> list[str]:
+    """Options of ``docker create`` for one host. Not --privileged: a capability the lab lacks must show."""
+    arguments = [
+        "--name", lab.container(host.name), "--hostname", f"{host.name}.lab.test", "--label", f"{LABEL}={lab.name}",
+        "--network", lab.network, "--ip", address or str(lab.subnet.network_address + host.offset),
+        "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN",
+        "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
+        "--cgroupns", "private", "--tmpfs", "/run:rw,nosuid,nodev,exec,mode=755", "--tmpfs", "/run/lock:rw,nosuid,nodev,mode=1777",
+        "--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20",
+    ]
+    for path in host.volumes:
+        arguments += ["--volume", f"{volume(lab, host, path)}:{path}"]
+    if host.name != "services":
+        arguments += ["--volume", f"{lab.state}/resolv.conf:/etc/resolv.conf:ro"]
+    return [*arguments, host.image]
+
+
+def ensure_host(lab: Lab, host: Host) -> bool:
+    """Create and start one host; returns whether anything was done. Waits until its systemd has booted."""
+    name = lab.container(host.name)
+    found = inspect("container", name)
+    if found and found["State"]["Running"]:
+        return False
+    if not found:
+        docker("create", *create_arguments(lab, host))
+    docker("start", name)
+    wait_booted(name)
+    return True
+
+
+def wait_booted(name: str) -> None:
+    """Wait until systemd inside has finished booting (or say what it is stuck on)."""
+    deadline = time.monotonic() + BOOT_WAIT
+    state = ""
+    while time.monotonic() < deadline:
+        state = run(["docker", "exec", name, "systemctl", "is-system-running"], check=False).stdout.decode().strip()
+        if state in ("running", "degraded"):
+            return
+        found = inspect("container", name)
+        if not found or not found["State"]["Running"]:
+            raise LabError(f"host {name} ended while booting: {docker('logs', '--tail', '5', name, check=False)}")
+        time.sleep(0.3)
+    jobs = docker("exec", name, "systemctl", "list-jobs", "--no-legend", "--no-pager", check=False)
+    raise LabError(f"host {name} did not finish booting within {BOOT_WAIT} s (state {state or 'unknown'}); still to do: {jobs}")
+
+
+def provision(lab: Lab, host: str, topic: str, files: Mapping[str, File], script: str = "", extra: str = "") -> bool:
+    """Put files on a host and run a shell script there, unless exactly this was done before; returns whether it was done."""
+    name = lab.container(host)
+    total = hashlib.sha256((script + extra).encode())
+    for path in sorted(files):
+        total.update(repr((path, files[path])).encode())
+    stamp, wanted = f"{STAMPS}/{topic}", total.hexdigest()
+    if run(["docker", "exec", name, "cat", stamp], check=False).stdout.decode().strip() == wanted:
+        return False
+    if files:
+        put(name, files)
+    done = f"mkdir -p {STAMPS} && echo {wanted} > {shlex.quote(stamp)}"
+    run(["docker", "exec", "-i", name, "sh", "-e"], data=f"{script}\n{done}\n".encode(), timeout=300)
+    return True
+
+
+def put(name: str, files: Mapping[str, File]) -> None:
+    """Write files into a running container, through its own mounts."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, file in files.items():
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode, entry.uname, entry.gname = len(file.content), file.mode, file.owner, file.group
+            entry.mtime = int(time.time())
+            archive.addfile(entry, io.BytesIO(file.content))
+    run(["docker", "exec", "-i", name, "tar", "-x", "-p", "-C", "/", "-f", "-"], data=buffer.getvalue())
+
+
+def remove_host(lab: Lab, host: Host) -> bool:
+    """Remove one host and its volumes; returns whether there was one."""
+    name = lab.container(host.name)
+    found = inspect("container", name)
+    if found:
+        docker("rm", "--force", "--volumes", name)
+    for path in host.volumes:
+        run(["docker", "volume", "rm", "--force", volume(lab, host, path)], check=False)
+    return found is not None

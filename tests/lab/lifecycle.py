@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab's commands do. Every step looks first and does only what is missing."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from . import engine, hosts, images
+from .config import HOSTS, Lab
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def locked(lab: Lab) -> Iterator[None]:
+    """One change of a lab at a time."""
+    lab.state.mkdir(parents=True, exist_ok=True)
+    with (lab.state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def up(lab: Lab, names: Sequence[str], say: Say) -> list[str]:
+    """Bring hosts up; returns what was done, nothing when all was there."""
+    done: list[str] = []
+    with locked(lab):
+        if engine.ensure_daemon():
+            say("started the Docker daemon")
+            done.append("daemon")
+        images.ensure_host(say)
+        (lab.state / "resolv.conf").write_text(f"nameserver {lab.resolver}\nsearch lab.test\noptions timeout:2 attempts:3\n")
+        if hosts.ensure_network(lab):
+            done.append("network")
+
+        def start(name: str) -> list[str]:
+            return [f"host {name}"] if hosts.ensure_host(lab, HOSTS[name]) else []
+
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            for part in pool.map(start, names):
+                done += part
+    return done
+
+
+def down(lab: Lab, *, images: bool, say: Say) -> None:
+    """Remove the lab's containers, volumes and network, and end a daemon the lab started."""
+    with locked(lab):
+        if engine.answering():
+            for host in HOSTS.values():
+                if hosts.remove_host(lab, host):
+                    say(f"removed {lab.container(host.name)}")
+            engine.run(["docker", "network", "rm", lab.network], check=False)
+        if engine.stop_daemon():
+            say("ended the Docker daemon")
+
+
+def status(lab: Lab) -> int:
+    return 0
+
+
+def load_images(lab: Lab, host: str, say: Say) -> list[str]:
+    return []
