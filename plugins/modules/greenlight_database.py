@@ -1,0 +1,182 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: greenlight_database
+short_description: Provides the PostgreSQL database of a Greenlight instance
+version_added: 0.1.0
+description:
+  - Makes a login role and a database of the same name, owned by it, and closed to every other role.
+  - The role has no privilege beyond its own database; that is enough for Greenlight's migrations, C(pgcrypto) included.
+  - Passwords go to the server as SCRAM-SHA-256 verifiers only, so that no server log can hold one.
+  - One call and one task where separate modules for role, database and privileges need three, and a prediction on a host
+    where PostgreSQL is not installed yet.
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+    details: Where PostgreSQL or psycopg is not installed yet, check mode predicts everything as new.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+requirements:
+  - psycopg >= 3.1
+options:
+  name:
+    description: Name of the database and of the role that owns it.
+    type: str
+    required: true
+  password:
+    description: The role's password, 16 ASCII characters or more. Required for O(state=present).
+    type: str
+  connection_limit:
+    description: Connections that the role may hold at a time.
+    type: int
+    default: 20
+  state:
+    description: V(absent) drops the database with everything in it.
+    type: str
+    choices: [present, absent]
+    default: present
+  login_host:
+    description: Host of the server; left out, the connection goes through O(login_unix_socket).
+    type: str
+  login_unix_socket:
+    description: Directory of the server's socket.
+    type: path
+    default: /var/run/postgresql
+  login_port:
+    description: Port of the server.
+    type: int
+    default: 5432
+  login_user:
+    description: A superuser of the server.
+    type: str
+    default: postgres
+  login_password:
+    description: Password of O(login_user), where peer authentication does not do.
+    type: str
+seealso:
+  - module: meet.coop.greenlight_settings
+  - module: meet.coop.greenlight_container
+"""
+
+EXAMPLES = r"""
+---
+- name: Provide an instance's database
+  meet.coop.greenlight_database:
+    name: greenlight_sunflower
+    password: "{{ instance_kept.secrets.database_password }}"
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in words.
+  returned: always
+  type: list
+  elements: str
+  sample: [create role greenlight_sunflower, create database greenlight_sunflower]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
+
+
+def connect(module: AnsibleModule) -> Any:
+    """An autocommit connection to the server, or None in check mode on a host that has no server yet."""
+    try:
+        import psycopg
+    except ImportError:
+        if module.check_mode:
+            return None
+        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"))
+    params = module.params
+    try:
+        return psycopg.connect(
+            dbname="postgres",
+            user=params["login_user"],
+            password=params["login_password"],
+            host=params["login_host"] or params["login_unix_socket"],
+            port=params["login_port"],
+            connect_timeout=10,
+            autocommit=True,
+            application_name="meet.coop greenlight_database",
+        )
+    except psycopg.OperationalError as error:
+        import os
+
+        socket = f"{params['login_unix_socket']}/.s.PGSQL.{params['login_port']}"
+        if module.check_mode and not params["login_host"] and not os.path.exists(socket):
+            return None
+        raise CoopError(f"PostgreSQL does not let {params['login_user']} in: {str(error).strip().splitlines()[-1]}") from error
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Observe, compare, change."""
+    params = module.params
+    present = params["state"] == "present"
+    desired = databases.Desired(params["name"], params["password"] or "-" * 16, params["connection_limit"])
+    connection = connect(module)
+    observed = databases.observe(connection, desired.name) if connection else databases.Observed()
+    before, after = databases.diff(desired, observed)
+    if not present:
+        after = {"role": None, "database": None}
+    actions = [
+        f"{'create' if before[kind] is None else 'change' if after[kind] else 'drop'} {kind} {desired.name}"
+        for kind in ("role", "database")
+        if before[kind] != after[kind]
+    ]
+    if actions and not module.check_mode:
+        try:
+            if present:
+                databases.apply(connection, desired, observed)
+            else:
+                databases.drop(connection, desired.name, observed)
+        except CoopError:
+            raise
+        except Exception as error:
+            import psycopg
+
+            if not isinstance(error, psycopg.Error):
+                raise
+            raise CoopError(f"database {desired.name}: {str(error).strip().splitlines()[0]}") from error
+    return {"changed": bool(actions), "actions": actions, "diff": {"before": before, "after": after}}
+
+
+def main() -> None:
+    """Front door."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "password": {"type": "str", "no_log": True},
+            "connection_limit": {"type": "int", "default": 20},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "login_host": {"type": "str"},
+            "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
+            "login_port": {"type": "int", "default": 5432},
+            "login_user": {"type": "str", "default": "postgres"},
+            "login_password": {"type": "str", "no_log": True},
+        },
+        required_if=[("state", "present", ["password"])],
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**run(module))
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
