@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from . import engine, hosts, images
+from . import engine, hosts, images, pki, secrets, services, trust
 from .config import HOSTS, Lab
 
 Say = Callable[[str], None]
@@ -43,7 +43,19 @@ def up(lab: Lab, names: Sequence[str], say: Say) -> list[str]:
         with ThreadPoolExecutor(max_workers=3) as pool:
             for part in pool.map(start, names):
                 done += part
+        if services.HOST in names:
+            known, ca = secrets.ensure(lab), pki.ensure(lab)
+            if services.ensure(lab, known, ca):
+                say("services host configured")
+                done.append("services")
+            done += trust.ensure(lab, running(lab), ca, services.pebble_root(lab))
     return done
+
+
+def running(lab: Lab) -> list[str]:
+    """Names of the hosts that run now."""
+    names = set(engine.docker("ps", "--filter", f"label={hosts.LABEL}={lab.name}", "--format", "{{.Names}}").split())
+    return [name for name in HOSTS if lab.container(name) in names]
 
 
 def down(lab: Lab, *, images: bool, say: Say) -> None:
