@@ -74,7 +74,8 @@ class Client:
         self, call: str, parameters: t.Mapping[str, t.Any] | None = None, *, body: bytes | None = None, content_type: str | None = None,
     ) -> ElementTree.Element:
         """Make a call and return its ``<response>``; BigBlueButtonError when it fails. Messages never hold the query or the secret."""
-        request = urllib.request.Request(self.url(call, parameters), data=body, headers={"Content-Type": content_type} if content_type else {})
+        headers = {"Content-Type": content_type} if content_type else {}
+        request = urllib.request.Request(self.url(call, parameters), data=body, headers=headers)
         where = f"{urlsplit(self.base).netloc}: {call}"
         try:
             with urllib.request.urlopen(request, timeout=self.timeout, context=self._context()) as answer:
