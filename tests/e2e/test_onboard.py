@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The main job: from the membership file to verified meetings, on hosts that were bare before."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT, Play
+
+INSTANCES = ("sunflower", "sunflower-training", "rosa", "cafe")
+
+
+@pytest.fixture(scope="module")
+def bare_lab(lab: Any) -> Any:
+    """A lab whose container host and pool have never been touched: made anew where they have."""
+    touched = [host for host in ("host1", "pool") if lab.exec(host, ["test", "-e", "/var/lib/meet-coop"]).returncode == 0]
+    if touched:
+        lab.renew(*touched)
+    return lab
+
+
+def state_of(lab: Any) -> dict[str, str]:
+    """What a play could change on the hosts: files, packages, units, accounts, processes' listening sockets."""
+    script = (
+        "find /etc /usr/local /opt /srv /var/lib -xdev -type f -newer /proc/1/cmdline -printf '%p %T@ %s\\n' 2>/dev/null"
+        " | grep -vE '/(systemd/(timers|timesync|random-seed)|dbus|apt/lists|private)' | sort; dpkg -l | sha256sum;"
+        " cat /etc/passwd /etc/group | sha256sum;"
+        " systemctl list-units --type=service --state=active --no-legend --plain | cut -d' ' -f1 | sort"
+    )
+    return {host: lab.exec(host, ["sh", "-c", script]).stdout for host in ("host1", "pool")}
+
+
+def zone(lab: Any) -> str:
+    return str(lab.exec("services", ["sh", "-c", "knotc zone-read meet.test 2>/dev/null | sort"]).stdout)
+
+
+def test_check_mode_on_an_empty_lab_lists_the_whole_plan_and_changes_nothing(bare_lab: Any, play: Callable[..., Play]) -> None:
+    before, names = state_of(bare_lab), zone(bare_lab)
+    outcome = play("onboard.yml", "--check", "--diff")
+    assert outcome.code == 0, outcome.output[-6000:]
+    assert set(INSTANCES) <= set(outcome.recap)
+    for instance in INSTANCES:
+        # Each link of the chain says that it would change something.
+        assert outcome.recap[instance]["changed"] >= 7, outcome.output[-6000:]
+    assert state_of(bare_lab) == before
+    assert zone(bare_lab) == names
+
+
+def test_onboarding_a_bare_lab_verifies_everything(
+    bare_lab: Any, onboarded: Play, receipts: Callable[[str], dict[str, Any]]
+) -> None:
+    for instance in INSTANCES:
+        receipt = receipts(instance)
+        results = {check["check"]: check["result"] for check in receipt["checks"]}
+        assert receipt["ok"] is True
+        assert results == dict.fromkeys(
+            ("name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail"), "ok"
+        ), receipt
+    details = {instance: json.dumps(receipts(instance)) for instance in INSTANCES}
+    assert "meet.rosa.test" in details["rosa"]
+    assert receipts("sunflower")["limits"] != receipts("sunflower-training")["limits"]
+
+
+def test_the_second_run_changes_nothing(onboarded: Play, play: Callable[..., Play]) -> None:
+    outcome = play("onboard.yml")
+    assert outcome.code == 0, outcome.output[-6000:]
+    assert outcome.changed == {}, outcome.output[-6000:]
+
+
+def test_check_mode_after_onboarding_predicts_nothing(onboarded: Play, play: Callable[..., Play]) -> None:
+    outcome = play("site.yml", "--check", "--diff")
+    assert outcome.code == 0, outcome.output[-6000:]
+    assert outcome.changed == {}, outcome.output[-6000:]
+
+
+def test_limit_reaches_one_instance_only(onboarded: Play, play: Callable[..., Play]) -> None:
+    outcome = play("onboard.yml", "-l", "sunflower")
+    assert outcome.code == 0, outcome.output[-4000:]
+    assert set(outcome.recap) - {"localhost"} == {"sunflower"}
+
+
+def test_verification_leaves_nothing_behind(onboarded: Play, lab: Any) -> None:
+    for instance in INSTANCES:
+        database = "greenlight_" + instance.replace("-", "_")
+        query = "SELECT (SELECT count(*) FROM users WHERE email LIKE 'verify%') + (SELECT count(*) FROM rooms WHERE name LIKE 'Verify%')"
+        answer = lab.exec("host1", ["psql", "-U", "postgres", "-d", database, "-Atc", query])
+        assert answer.stdout.strip() == "0", answer
+    mails = lab.exec("services", ["sh", "-c", "find / -xdev -path '*Maildir/new/*' -type f -newermt '-1 day' | wc -l"])
+    assert mails.stdout.strip() == "0"
+
+
+def test_the_welcome_page_says_what_holds_and_no_secret(onboarded: Play, secrets_of_the_lab: set[str]) -> None:
+    for instance in INSTANCES:
+        page = (ROOT / ".lab" / "welcome" / f"{instance}.html").read_text()
+        assert "works" in page and "does not work" not in page
+        assert not [secret for secret in secrets_of_the_lab if secret in page]
+    assert "https://meet.rosa.test/" in (ROOT / ".lab" / "welcome" / "rosa.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def secrets_of_the_lab(lab: Any, onboarded: Play) -> set[str]:
+    """Every secret that was made or given: of the instances, of the pool's nodes and engine, TSIG, mail accounts."""
+    found: set[str] = set()
+    for instance in INSTANCES:
+        document = lab.exec("host1", ["cat", f"/var/lib/meet-coop/instances/{instance}/secrets.json"]).stdout
+        found |= {value for value in re.findall(r'"([A-Za-z0-9+/=]{24,})"', document)}
+    given = (ROOT / ".lab" / "secrets.yml").read_text()
+    found |= {value for value in re.findall(r"[A-Za-z0-9+/=_-]{16,}", given) if not value.islower() and not value.startswith("vault_")}
+    assert len(found) >= 4 * len(INSTANCES)
+    return found
+
+
+def test_no_secret_in_the_output_of_a_run_that_changes_and_shows_everything(
+    lab: Any, onboarded: Play, play: Callable[..., Play], secrets_of_the_lab: set[str]
+) -> None:
+    """A password changed by hand makes the run repair it, with the loudest output there is."""
+    lab.exec("host1", ["psql", "-U", "postgres", "-c", "ALTER ROLE greenlight_cafe PASSWORD 'changed-by-hand-1234'"])
+    lab.exec("host1", ["docker", "rm", "-f", "greenlight-cafe"])
+    outcome = play("services.yml", "-l", "cafe", "-vvv", "--diff")
+    assert outcome.code == 0, outcome.output[-6000:]
+    assert outcome.changed["cafe"] >= 2
+    leaked = [secret for secret in secrets_of_the_lab if secret in outcome.output]
+    assert leaked == []
+
+
+def test_no_secret_in_process_lists_or_readable_files(lab: Any, onboarded: Play, secrets_of_the_lab: set[str]) -> None:
+    for host in ("host1", "pool"):
+        processes = lab.exec(host, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).stdout
+        assert [secret for secret in secrets_of_the_lab if secret in processes] == []
+        patterns = "\n".join(sorted(secrets_of_the_lab))
+        readable = lab.exec(
+            host,
+            ["sh", "-c", "find /etc /var/lib/meet-coop /var/lib/caddy /run /tmp /home /opt -xdev -type f -perm -o=r -print0 2>/dev/null"
+             " | xargs -0 -r grep -lFf /dev/stdin 2>/dev/null; true"],
+            input=patterns,
+        )  # fmt: skip
+        assert readable.stdout.strip() == "", readable.stdout
+
+
+def test_playbooks_are_found_by_their_collection_name(onboarded: Play) -> None:
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "inventories/lab", "meet.coop.site", "--list-hosts"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "sunflower-training" in done.stdout
+
+
+def test_receipts_are_json_beside_the_welcome_pages() -> None:
+    folder = pathlib.Path(ROOT / ".lab" / "receipts")
+    assert {path.stem for path in folder.glob("*.json")} >= set(INSTANCES)
