@@ -1,0 +1,223 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dns_zone
+short_description: Keeps one owner's records in a DNS zone by dynamic update, and nobody else's
+version_added: 0.1.0
+description:
+  - Reads the zone by transfer (AXFR), plans, and applies the plan as one dynamic update (RFC 2136) whose prerequisites are the record sets
+    it was planned against. If someone changed them meanwhile, it reads and plans again.
+  - Every name it makes carries a mark, one TXT record. The mark of C(sunflower) is
+    C(_coop.sunflower TXT "heritage=meet.coop,owner=ourcoop,member=sunflower,types=A+AAAA,v=1").
+    Records without such a mark are somebody else's. They are never changed, deleted or taken over, unless O(adopt) names them.
+  - Names marked by another deployment or for another O(member) are refused.
+  - Names that carry the mark of O(deployment) and O(member) and are not in O(records) are removed, mark included.
+  - Works on the controller, as an action plugin. The controller must reach the server over TCP; the host the task runs for is not used.
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+requirements:
+  - dnspython >= 2.3 on the controller
+  - idna on the controller, for names outside ASCII
+options:
+  zone:
+    description: Name of the zone, such as V(meet.example.org).
+    type: str
+    required: true
+  server:
+    description: Address or name of the primary server of the zone, which must allow transfer and update to the key.
+    type: str
+    required: true
+  port:
+    description: TCP port of the server.
+    type: int
+    default: 53
+  tsig:
+    description: The key that signs transfers and updates (RFC 8945). Left out, requests are not signed.
+    type: dict
+    suboptions:
+      name:
+        description: Name of the key as the server knows it.
+        type: str
+        required: true
+      algorithm:
+        description: Algorithm of the key.
+        type: str
+        choices: [hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512]
+        default: hmac-sha256
+      secret:
+        description: The secret in base64. It never appears in output.
+        type: str
+        required: true
+  deployment:
+    description:
+      - Who runs this automation, for the marks. Letters, digits, V(.), V(_), V(-).
+      - Two deployments writing the same zone need different names. Once used, do not change it, or its records become those of a stranger.
+    type: str
+    required: true
+  member:
+    description:
+      - For whom the records are, for the marks. Only this one's names are seen, changed and pruned.
+      - The roles of this collection give the id of the service here, so that a run for one service never touches the names of another.
+    type: str
+    required: true
+  records:
+    description: All records that O(member) should have in the zone. An empty list removes every one of them.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Name relative to the zone, V(@) for the zone's own name, or a whole name with a final dot.
+          - Names outside ASCII may be written as they are.
+        type: str
+        required: true
+      type:
+        description:
+          - One of V(A), V(AAAA), V(CAA), V(CNAME), V(MX), V(NS), V(SRV), V(TXT).
+          - V(NS) is for delegations, not for the zone's own name.
+        type: str
+        required: true
+      ttl:
+        description: Seconds that resolvers may keep the record.
+        type: int
+        default: 300
+      values:
+        description:
+          - All values of this name and type. Host names inside values are whole names, with or without the final dot.
+          - A V(TXT) value is the text itself, of any length; one that begins with a quotation mark is taken as written in zone files.
+        type: list
+        elements: str
+        required: true
+        aliases: [value]
+  adopt:
+    description:
+      - Existing unmarked records that may be taken over, as V(name) or V(name/TYPE), for instance V(www/A).
+      - They get a mark and the desired values, and are pruned later like any other.
+    type: list
+    elements: str
+    default: []
+  max_delete_share:
+    description:
+      - Largest share, between 0 and 1, of all names marked for O(deployment) that one run may remove. One name may always be removed.
+      - It stops a run whose list of records came out empty by mistake.
+    type: float
+    default: 0.3
+  timeout:
+    description: Seconds to wait for each answer of the server.
+    type: int
+    default: 10
+seealso:
+  - module: meet.coop.domain_check
+    description: Looks at names that live in other people's zones.
+"""
+
+EXAMPLES = r"""
+- name: Give a service its name
+  meet.coop.dns_zone:
+    zone: meet.example.org
+    server: 192.0.2.53
+    tsig:
+      name: coop
+      secret: "{{ dns_tsig_secret }}"
+    deployment: ourcoop
+    member: sunflower
+    records:
+      - name: sunflower
+        type: A
+        values: [192.0.2.80]
+      - name: sunflower
+        type: AAAA
+        values: ["2001:db8::80"]
+
+- name: Take over a record that was made by hand
+  meet.coop.dns_zone:
+    zone: meet.example.org
+    server: 192.0.2.53
+    tsig:
+      name: coop
+      secret: "{{ dns_tsig_secret }}"
+    deployment: ourcoop
+    member: rosa
+    records:
+      - name: rosa
+        type: CNAME
+        values: [host1.example.org]
+    adopt: [rosa/CNAME]
+
+- name: Remove all names of a service that left
+  meet.coop.dns_zone:
+    zone: meet.example.org
+    server: 192.0.2.53
+    tsig:
+      name: coop
+      secret: "{{ dns_tsig_secret }}"
+    deployment: ourcoop
+    member: sunflower
+    records: []
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would change in check mode, one entry for each name and type, marks included.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: sunflower
+      type: A
+      action: create
+      before: null
+      after: {ttl: 300, values: [192.0.2.80]}
+  contains:
+    name:
+      description: Name relative to the zone.
+      type: str
+    type:
+      description: Record type.
+      type: str
+    action:
+      description: V(create), V(update) or V(delete).
+      type: str
+    before:
+      description: TTL and values before, or null.
+      type: dict
+    after:
+      description: TTL and values after, or null.
+      type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import DNSPYTHON_IMPORT_ERROR
+from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ARGUMENT_SPEC, ZoneTask
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    if DNSPYTHON_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("dnspython"), exception=DNSPYTHON_IMPORT_ERROR)
+    try:
+        result = ZoneTask(module.params).run(module.check_mode)
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
