@@ -23,7 +23,7 @@ from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import signed_query
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.plugin_utils._verify.outside import Names, Site, query_value
+from ansible_collections.meet.coop.plugins.plugin_utils._outside import Names, Site, query_value
 
 CHECKS = ("name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail")
 
