@@ -1,0 +1,319 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to meet.coop: the membership file as plain values with every default filled in.
+
+What comes out is JSON: dicts, lists, text, numbers, true, false, null. Nothing in it is run as a template by anyone here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import defaults
+from .errors import MembershipError, Problem
+from .names import hostname, light
+from .reader import Map, Seq, files_of, merge, parse, read_text
+from .rules import check_meaning, layers, mapping, only_host, smtp_layers
+from .shape import check_shape
+
+
+@dataclass
+class Membership:
+    """A membership file without problems, as plain values.
+
+    ``services`` holds what roles read as C(coop_service), ``owners`` members and clients as C(coop_owner), each by id.
+    """
+
+    cooperative: dict[str, Any]
+    container_hosts: dict[str, dict[str, Any]]
+    owners: dict[str, dict[str, Any]]
+    services: dict[str, dict[str, Any]]
+    warnings: list[str] = field(default_factory=list)
+
+
+def _plain(value: Any) -> Any:
+    """A copy without the reader's own types, so that it can go through JSON and Ansible."""
+    if isinstance(value, Map):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Seq):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _overlaid(found: Sequence[dict[str, Any]], base: dict[str, Any]) -> dict[str, Any]:
+    """The base with the given mappings laid over it, the first of them strongest."""
+    result = dict(base)
+    for layer in reversed(found):
+        result.update(layer)
+    return result
+
+
+def _dns(name: str) -> str:
+    return hostname(name)[0] or name
+
+
+def _people(people: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """People with their mail in lower case, as Greenlight stores it."""
+    return [{"name": person["name"], "email": person["email"].lower()} for person in people or ()]
+
+
+def _owner(kind: str, owner_id: str, raw: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": owner_id,
+        "kind": kind,
+        "name": raw["name"],
+        "classes": sorted(raw.get("classes", ())),
+        "contacts": [
+            {"name": contact["name"], "email": contact["email"], "role": contact.get("role", "coordinator")} for contact in raw["contacts"]
+        ],
+        "joined": raw.get("joined"),
+        "left": raw.get("left"),
+        "supported_by": raw.get("supported_by"),
+        "sold_by": raw.get("sold_by"),
+        "website": raw.get("website"),
+        "evidence": {
+            key: raw["evidence"].get(key) for key in ("country", "form", "register", "number", "document", "checked", "checked_by")
+        }
+        if kind == "member"
+        else {},
+    }
+
+
+class _Normaliser:
+    """Fills in defaults; the file has passed all checks."""
+
+    def __init__(self, root: Map) -> None:
+        self.root = root
+        self.domain = _dns(root["cooperative"]["domain"])
+        self.hosts = mapping(root.get("container_hosts"))
+        self.only_host = only_host(root)
+
+    def first(self, found: Sequence[dict[str, Any]], key: str, otherwise: Any) -> Any:
+        return next((layer[key] for layer in found if key in layer), otherwise)
+
+    def service(self, service_id: str, raw: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
+        """C(coop_service) as roles read it."""
+        if raw["tier"] == "accounts":
+            return self.accounts(service_id, raw, owner)
+        tier = raw["tier"]
+        found = [layer for _path, layer in layers(self.root, service_id)]
+        host = self.first(found, "container_host", self.only_host)
+        subdomain = f"{raw.get('subdomain', service_id)}.{self.domain}"
+        domains = [_dns(name) for name in raw.get("domains", ())]
+        names = [*domains, subdomain]
+        title = raw.get("title", owner["name"])
+        accounts = raw.get("accounts", {})
+        oidc = accounts.get("oidc")
+        return {
+            "id": service_id,
+            "tier": tier,
+            "member": raw.get("member"),
+            "client": raw.get("client"),
+            "sold_by": owner["sold_by"],
+            "title": title,
+            "state": raw.get("state", "present"),
+            "instance": None,
+            **self.place(host),
+            "subdomain_fqdn": subdomain,
+            "own_domains": domains,
+            "hostname": names[0],
+            "hostnames": names,
+            "image": self.first(found, "image", None),
+            "smtp": self.smtp(service_id, title, names[0]),
+            "accounts": {
+                "registration": accounts.get("registration", defaults.REGISTRATION),
+                # Greenlight compares the end of the address (app/controllers/api/v1/users_controller.rb): without the @,
+                # coop.example would let people of notcoop.example in.
+                "allowed_domains": ["@" + name.removeprefix("@").lower() for name in accounts.get("allowed_domains", ())],
+                "administrators": _people(accounts.get("administrators")),
+                "users": [],
+                "oidc": {
+                    key: oidc.get(key, default)
+                    for key, default in (
+                        ("issuer", None),
+                        ("client_id", None),
+                        ("client_secret_var", None),
+                        ("redirect", None),
+                        ("uid_field", "sub"),
+                    )
+                }
+                if oidc
+                else None,
+            },
+            "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
+            "record": raw.get("record", False),
+            "branding": self.branding([mapping(layer.get("branding")) for layer in found]),
+            "resources": self.resources([mapping(layer.get("resources")) for layer in found], tier),
+        }
+
+    def accounts(self, service_id: str, raw: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
+        """A service without a site of its own: where its people's accounts stand, and nothing else."""
+        target = self.service(raw["instance"], self.root["services"][raw["instance"]], owner)
+        return {
+            **target,
+            "id": service_id,
+            "tier": "accounts",
+            "member": raw.get("member"),
+            "client": raw.get("client"),
+            "sold_by": owner["sold_by"],
+            "title": raw.get("title", owner["name"]),
+            "state": raw.get("state", "present"),
+            "instance": raw["instance"],
+            "own_domains": [],
+            "hostnames": [],
+            "smtp": None,
+            "record": False,
+            "accounts": {
+                "registration": target["accounts"]["registration"],
+                "allowed_domains": [],
+                "administrators": [],
+                "users": _people(raw["accounts"]["users"]),
+                "oidc": None,
+            },
+        }
+
+    def place(self, host: str) -> dict[str, Any]:
+        return {"container_host": host, "address": self.hosts[host]["address"], "address6": self.hosts[host].get("address6")}
+
+    def smtp(self, service_id: str, title: str, own_name: str) -> dict[str, Any] | None:
+        found = [layer for _path, layer in smtp_layers(self.root, service_id)]
+        if not found:
+            return None
+        account = _overlaid(found, {})
+        security = account.get("security", "starttls")
+        username = account.get("username")
+        return {
+            "server": _dns(account["server"]),
+            "port": account.get("port", defaults.PORTS[security]),
+            "security": security,
+            "auth": account.get("auth", "plain" if username else None),
+            "username": username,
+            "password_var": account.get("password_var"),
+            "sender_email": account["sender_email"],
+            "sender_name": account.get("sender_name", title),
+            "helo_domain": _dns(account["helo_domain"]) if "helo_domain" in account else own_name,
+        }
+
+    def branding(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written."""
+        branding = _overlaid(found, defaults.BRANDING)
+        for layer in found:
+            if "primary_color_light" in layer:
+                break
+            if "primary_color" in layer:
+                branding["primary_color_light"] = light(layer["primary_color"])
+                break
+        for key in ("primary_color", "primary_color_light"):
+            branding[key] = branding[key].lower()
+        return branding
+
+    @staticmethod
+    def resources(found: Sequence[dict[str, Any]], tier: str) -> dict[str, Any]:
+        resources = _overlaid(found, defaults.RESOURCES[tier])
+        resources["cpus"] = float(resources["cpus"])
+        return resources
+
+
+def _normalise(root: Map, warnings: list[Problem]) -> Membership:
+    raw = root["cooperative"]
+    normaliser = _Normaliser(root)
+    owners: dict[str, dict[str, Any]] = {}
+    for section, kind in (("members", "member"), ("clients", "client")):
+        for owner_id, owner in mapping(root.get(section)).items():
+            owners[owner_id] = _plain(_owner(kind, owner_id, owner))
+    services: dict[str, dict[str, Any]] = {}
+    for service_id, service in mapping(root.get("services")).items():
+        owner = owners[service.get("member") or service["client"]]
+        services[service_id] = normaliser.service(service_id, service, owner)
+    return Membership(
+        cooperative={
+            "id": raw["id"],
+            "name": raw["name"],
+            "domain": normaliser.domain,
+            "decisions": raw.get("decisions"),
+            "contact": {"name": raw["contact"]["name"], "email": raw["contact"]["email"]},
+        },
+        container_hosts={
+            name: {"address": host["address"], "address6": host.get("address6"), "connection": _plain(host.get("connection", {}))}
+            for name, host in normaliser.hosts.items()
+        },
+        owners=owners,
+        services=services,
+        warnings=[str(warning) for warning in sorted(set(warnings))],
+    )
+
+
+def read_files(paths: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The text of all files behind the given (path, name to show) pairs, by shown name.
+
+    Raises MembershipError.
+    """
+    problems: list[Problem] = []
+    texts: dict[str, str] = {}
+    for path, name in paths:
+        for found, shown in files_of(path, name, problems):
+            text = read_text(found, shown, problems)
+            if text is not None:
+                texts[shown] = text
+    if not texts or problems:
+        # Say what is wrong in the readable files too: all problems at once.
+        if texts:
+            problems.extend(_problems_of(texts, datetime.date.today())[0])
+        raise MembershipError(problems)
+    return texts
+
+
+def _problems_of(texts: dict[str, str], today: datetime.date) -> tuple[list[Problem], list[Problem], Map | None]:
+    problems: list[Problem] = []
+    roots = [root for file, text in texts.items() if (root := parse(text, file, problems)) is not None]
+    if len(roots) < len(texts):
+        # A file that cannot be read would make everything that refers to it look wrong.
+        return problems, [], None
+    root = merge(roots, problems)
+    problems.extend(check_shape(root))
+    found, warnings = check_meaning(root, today)
+    return problems + found, warnings, root
+
+
+def build(texts: dict[str, str], today: datetime.date | None = None) -> Membership:
+    """The membership that texts (by file name) describe.
+
+    Raises MembershipError with every problem there is.
+    """
+    problems, warnings, root = _problems_of(texts, today or datetime.date.today())
+    if problems or root is None:
+        raise MembershipError(problems)
+    return _normalise(root, warnings)
+
+
+def load(*paths: str, today: datetime.date | None = None) -> Membership:
+    """The membership that files or folders describe.
+
+    Raises MembershipError with every problem there is.
+    """
+    return build(read_files([(path, os.path.relpath(path)) for path in paths]), today)
+
+
+def as_dict(membership: Membership) -> dict[str, Any]:
+    """The membership as one dict that survives JSON."""
+    return dict(vars(membership))
+
+
+def fingerprint(texts: dict[str, str], today: datetime.date) -> str:
+    """Changes whenever the answer could: with a file's name or text, with this code, and with the day (memberships begin and end)."""
+    digest = hashlib.sha256(str(today).encode())
+    folder = os.path.dirname(__file__)
+    for name in sorted(os.listdir(folder)):
+        if name.endswith((".py", ".json")):
+            with open(os.path.join(folder, name), "rb") as stream:
+                digest.update(stream.read())
+    for file, text in sorted(texts.items()):
+        digest.update(f"\0{file}\0{len(text)}\0{text}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,533 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to meet.coop: what a membership file has to mean, beyond its shape.
+
+Every rule here takes a file whose shape may be wrong elsewhere: it looks at what has the right shape and leaves the rest to
+C(shape.py), so that one run names everything there is to mend.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import defaults
+from .errors import Problem, show
+from .names import day, hostname, inside
+from .reader import Map, Seq, where
+from .shape import label, problem
+
+Path = tuple[object, ...]
+
+_NAMES_TAKEN = ("all", "ungrouped", "localhost", "services", "members", "clients")
+_FOR_ACCOUNTS = ("tier", "member", "client", "title", "state", "instance", "accounts", "notes")
+_SECRET_CONNECTION = re.compile(r"pass(word|wd|phrase)?$|secret|token")
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str | None:
+    """The value if it is text, else None."""
+    return value if isinstance(value, str) else None
+
+
+def default_layers(root: dict[str, Any], tier: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The places in the file that hold defaults for a tier, strongest first."""
+    own = mapping(root.get("defaults"))
+    if tier:
+        yield ("defaults", "tiers", tier), mapping(mapping(own.get("tiers")).get(tier))
+    yield ("defaults",), own
+
+
+def layers(root: dict[str, Any], service_id: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The places in the file that say something about a service, strongest first."""
+    service = mapping(mapping(root.get("services")).get(service_id))
+    yield ("services", service_id), service
+    yield from default_layers(root, text(service.get("tier")))
+
+
+def smtp_layers(root: dict[str, Any], service_id: str) -> list[tuple[Path, dict[str, Any]]]:
+    """The SMTP mappings that make up a service's account, strongest first: down to the first that names a server.
+
+    So one co-operative's password never goes to another's server. Empty: no mail.
+    """
+    found: list[tuple[Path, dict[str, Any]]] = []
+    for path, layer in layers(root, service_id):
+        if "smtp" not in layer:
+            continue
+        if layer["smtp"] is None:
+            return []
+        smtp = mapping(layer["smtp"])
+        found.append(((*path, "smtp"), smtp))
+        if "server" in smtp:
+            break
+    return found
+
+
+def only_host(root: dict[str, Any]) -> str | None:
+    """The container host, when there is just one."""
+    hosts = list(mapping(root.get("container_hosts")))
+    return hosts[0] if len(hosts) == 1 else None
+
+
+class Checker:
+    """Collects problems and warnings about one file."""
+
+    def __init__(self, root: Map, today: datetime.date) -> None:
+        self.root = root
+        self.today = today
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.cooperative = mapping(root.get("cooperative"))
+        self.hosts = mapping(root.get("container_hosts"))
+        self.members = mapping(root.get("members"))
+        self.clients = mapping(root.get("clients"))
+        self.services = mapping(root.get("services"))
+        domain = text(self.cooperative.get("domain"))
+        self.domain = hostname(domain)[0] if domain else None
+
+    def bad(self, path: Sequence[object], said: str) -> None:
+        self.problems.append(problem(self.root, path, said))
+
+    def warn(self, path: Sequence[object], said: str) -> None:
+        self.warnings.append(problem(self.root, path, said))
+
+    def check(self) -> None:
+        """All rules."""
+        self.check_cooperative()
+        self.check_defaults()
+        self.check_hosts()
+        self.check_members()
+        self.check_clients()
+        for service_id, service in self.services.items():
+            if isinstance(service, dict):
+                self.check_service(service_id, service)
+        self.check_names()
+
+    # -- one place at a time
+
+    def check_host_name(self, path: Path, value: object) -> str | None:
+        """The host name in DNS form; what is wrong with it is noted."""
+        if not isinstance(value, str) or not value:
+            return None
+        name, wrong = hostname(value)
+        if name is None:
+            self.bad(path, f"{show(value)} {wrong}")
+        return name
+
+    def check_day(self, path: Path, value: object) -> datetime.date | None:
+        found = day(value)
+        if found is None and isinstance(value, str) and re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", value):
+            self.bad(path, f"{show(value)} is not a day of the calendar; write year-month-day, such as 2021-03-01")
+        return found
+
+    def check_cooperative(self) -> None:
+        self.check_host_name(("cooperative", "domain"), self.cooperative.get("domain"))
+
+    def check_defaults(self) -> None:
+        for tier in (*defaults.TIERS, None):
+            path, layer = next(default_layers(self.root, tier))
+            self.check_smtp_names((*path, "smtp"), mapping(layer.get("smtp")))
+            self.check_image((*path, "image"), layer.get("image"))
+            self.check_host_known((*path, "container_host"), layer.get("container_host"))
+            self.check_participants((*path, "limits", "participants"), mapping(layer.get("limits")).get("participants"))
+
+    def check_hosts(self) -> None:
+        groups: dict[str, str] = {}
+        for name, host in self.hosts.items():
+            path = ("container_hosts", name)
+            group = re.sub(r"[^a-z0-9]", "_", name)
+            if group in groups:
+                self.bad(path, f"its group on_{group} is also that of {show(groups[group])}; rename one of the two hosts")
+            groups.setdefault(group, name)
+            host = mapping(host)
+            for key, kind, example in (
+                ("address", ipaddress.IPv4Address, "203.0.113.10"),
+                ("address6", ipaddress.IPv6Address, "2001:db8::10"),
+            ):
+                value = text(host.get(key))
+                if value is None:
+                    continue
+                try:
+                    kind(value)
+                except ValueError:
+                    self.bad(
+                        (*path, key), f"{show(value)} is not an IPv{'4' if key == 'address' else '6'} address; write one such as {example}"
+                    )
+            for key, value in mapping(host.get("connection")).items():
+                where_ = (*path, "connection", key)
+                if _SECRET_CONNECTION.search(key):
+                    self.bad(where_, f"secrets never stand in this file; set {key} in a vaulted file of group_vars")
+                elif isinstance(value, str) and ("{{" in value or "{%" in value):
+                    self.bad(where_, "templates are not run in this file; write the value itself, or set it in another inventory file")
+
+    def check_person_dates(self, path: Path, owner: dict[str, Any]) -> None:
+        joined = self.check_day((*path, "joined"), owner.get("joined"))
+        left = self.check_day((*path, "left"), owner.get("left"))
+        if joined and left and left < joined:
+            self.bad((*path, "left"), f"{left} is before the day it joined, {joined}; mend one of the two dates")
+
+    def check_members(self) -> None:
+        registered: dict[tuple[str, str], str] = {}
+        for name, member in self.members.items():
+            if not isinstance(member, dict):
+                continue
+            path = ("members", name)
+            self.check_person_dates(path, member)
+            if not self.has_left(member):
+                self.check_producer((*path, "supported_by"), member.get("supported_by"), "supports others")
+            evidence = mapping(member.get("evidence"))
+            self.check_day((*path, "evidence", "checked"), evidence.get("checked"))
+            if evidence and not evidence.get("number") and not evidence.get("document"):
+                self.bad(
+                    (*path, "evidence"), 'nothing to look it up by; write number: "its number in the register", or document: https://...'
+                )
+            number, register = text(evidence.get("number")), text(evidence.get("register"))
+            if number and register:
+                other = registered.setdefault((register.lower(), number.lower()), name)
+                if other != name:
+                    self.warn(
+                        (*path, "evidence", "number"),
+                        f"{show(number)} is also the number of member {show(other)}; one co-operative is one member",
+                    )
+
+    def check_clients(self) -> None:
+        for name, client in self.clients.items():
+            path = ("clients", name)
+            if name in self.members:
+                self.bad(
+                    path,
+                    "a member has the same id ({}:{}); choose another id for one of the two".format(*where(self.root, ("members", name))),
+                )
+            if not isinstance(client, dict):
+                continue
+            self.check_person_dates(path, client)
+            if not self.has_left(client):
+                self.check_producer((*path, "sold_by"), client.get("sold_by"), "sells to clients")
+
+    def has_left(self, owner: dict[str, Any]) -> bool:
+        left = day(owner.get("left"))
+        return left is not None and left <= self.today
+
+    def check_producer(self, path: Path, name: object, does: str) -> None:
+        """The name has to be that of an active producer member."""
+        if not isinstance(name, str):
+            return
+        member = self.members.get(name)
+        if member is None:
+            self.bad(path, f"{show(name)} is not a member; {self.choose(self.producers())}")
+            return
+        if not isinstance(member, dict):
+            return
+        classes = member.get("classes")
+        joined = day(member.get("joined"))
+        if isinstance(classes, list) and "producer" not in classes:
+            self.bad(
+                path,
+                f"member {show(name)} is not a producer, and only a producer {does}; add producer to its classes, or {self.choose(self.producers())}",
+            )
+        elif self.has_left(member):
+            self.bad(path, f"member {show(name)} left on {member['left']}; {self.choose(self.producers())}")
+        elif joined and joined > self.today:
+            self.bad(path, f"member {show(name)} joins only on {joined}; {self.choose(self.producers())}")
+
+    def producers(self) -> list[str]:
+        return [
+            name
+            for name, member in self.members.items()
+            if isinstance(member, dict) and "producer" in items(member.get("classes")) and not self.has_left(member)
+        ]
+
+    @staticmethod
+    def choose(names: Sequence[str]) -> str:
+        """Advice that names what can be written."""
+        if not names:
+            return "there is none to name yet, add it first"
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        return f"write {shown}" if len(names) == 1 else f"write one of {shown}"
+
+    def check_host_known(self, path: Path, name: object) -> None:
+        if isinstance(name, str) and name not in self.hosts:
+            self.bad(path, f"container host {show(name)} is not among container_hosts; {self.choose(list(self.hosts))}")
+
+    def check_image(self, path: Path, image: object) -> None:
+        if not isinstance(image, str) or "@sha256:" in image:
+            return
+        last = image.rsplit("/", 1)[-1]
+        tag = last.partition(":")[2]
+        base = image.removesuffix(":" + tag) if tag else image
+        if not tag:
+            self.bad(path, f"{show(image)} has no tag; write the version, such as {base}:v3.8.2.4")
+        elif tag == "latest":
+            self.bad(path, f"{show(image)} moves by itself; write the version, such as {base}:v3.8.2.4")
+
+    def check_participants(self, path: Path, value: object) -> None:
+        if value == 1 and not isinstance(value, bool):
+            self.bad(path, "a meeting has at least 2 participants; write a number such as 25")
+
+    def check_smtp_names(self, path: Path, smtp: dict[str, Any]) -> None:
+        """What can be said about an SMTP mapping by itself."""
+        self.check_host_name((*path, "server"), smtp.get("server"))
+        self.check_host_name((*path, "helo_domain"), smtp.get("helo_domain"))
+        username, password = smtp.get("username"), smtp.get("password_var")
+        if username and not password and "password_var" not in smtp:
+            self.bad(
+                (*path, "username"), "there is a user name but no password; write password_var: and the name of the variable that holds it"
+            )
+        elif password and not username and "username" not in smtp:
+            self.bad((*path, "password_var"), "there is a password but no user name; write username: as the mail server knows it")
+
+    # -- services
+
+    def check_service(self, name: str, service: dict[str, Any]) -> None:
+        path: Path = ("services", name)
+        tier = text(service.get("tier"))
+        tier = tier if tier in defaults.TIERS else None
+        if name in _NAMES_TAKEN or name in self.hosts:
+            self.bad(
+                path,
+                f"{show(name)} is already the name of a {'host' if name in self.hosts else 'host or group'} in the inventory; choose another id",
+            )
+        self.check_owner(path, service, tier)
+        accounts = mapping(service.get("accounts"))
+        self.check_people((*path, "accounts", "administrators"), accounts.get("administrators"))
+        self.check_people((*path, "accounts", "users"), accounts.get("users"))
+        if tier == "accounts":
+            self.check_accounts_tier(path, service)
+            return
+        if "instance" in service:
+            self.bad((*path, "instance"), "is for tier accounts only; remove it")
+        if "users" in accounts:
+            self.bad((*path, "accounts", "users"), "is for tier accounts only; write people who run the site as administrators")
+        self.check_image((*path, "image"), service.get("image"))
+        self.check_participants((*path, "limits", "participants"), mapping(service.get("limits")).get("participants"))
+        if tier and not any("image" in layer for _path, layer in layers(self.root, name)):
+            self.bad(
+                (*path, "image"),
+                "is missing; write it here, or for all services under defaults, such as image: bigbluebutton/greenlight:v3.8.2.4",
+            )
+        self.check_host_known((*path, "container_host"), service.get("container_host"))
+        if not any("container_host" in layer for _path, layer in layers(self.root, name)) and not only_host(self.root):
+            advice = self.choose(list(self.hosts)) if self.hosts else "write the machine under container_hosts first"
+            self.bad(
+                (*path, "container_host"), f"is missing, and container_hosts {'names several' if self.hosts else 'names none'}; {advice}"
+            )
+        if tier == "consumer":
+            self.check_consumer(path, name, service)
+        self.check_mail(path, name, service)
+        if service.get("state", "present") == "present":
+            self.check_way_in(path, accounts)
+
+    def check_owner(self, path: Path, service: dict[str, Any], tier: str | None) -> None:
+        member, client = service.get("member"), service.get("client")
+        if "member" in service and "client" in service:
+            self.bad((*path, "client"), "names both a member and a client; keep the one that has the service")
+            return
+        if "member" not in service and "client" not in service:
+            self.bad(path, "belongs to nobody; write member: or client: and the id of the one that has it")
+            return
+        kind, owners, owner_id = ("member", self.members, member) if "member" in service else ("client", self.clients, client)
+        if not isinstance(owner_id, str):
+            return
+        owner = owners.get(owner_id)
+        if owner is None:
+            other = self.clients if kind == "member" else self.members
+            if owner_id in other:
+                advice = (
+                    f"it is a {'client' if kind == 'member' else 'member'}, write {'client' if kind == 'member' else 'member'}: {owner_id}"
+                )
+            else:
+                advice = f"add it under {kind}s, or {self.choose(list(owners))}" if owners else f"add it under {kind}s first"
+            self.bad((*path, kind), f"{show(owner_id)} is not a {kind}; {advice}")
+            return
+        if not isinstance(owner, dict):
+            return
+        if kind == "client" and tier == "consumer":
+            self.bad(
+                (*path, "tier"),
+                "the consumer tier is for members; write tier: dedicated_container, dedicated_server or accounts for a client",
+            )
+        if kind == "member" and tier == "consumer" and isinstance(owner.get("classes"), list) and "consumer" not in owner["classes"]:
+            self.bad(
+                (*path, "member"),
+                f"member {show(owner_id)} is not of class consumer; add consumer to its classes, or choose a dedicated tier",
+            )
+        if self.has_left(owner) and service.get("state", "present") == "present":
+            said = "write state: stopped (data kept) or state: absent (removed)"
+            self.bad((*path, "state"), f"{kind} {show(owner_id)} left on {owner['left']}, so its service cannot be present; {said}")
+
+    def check_people(self, path: Path, people: object) -> None:
+        seen: set[str] = set()
+        for index, person in enumerate(items(people)):
+            email = text(mapping(person).get("email"))
+            if email is None:
+                continue
+            if email.lower() in seen:
+                self.bad((*path, index, "email"), f"{show(email)} is named twice; keep one entry (capitals make no difference)")
+            seen.add(email.lower())
+
+    def check_accounts_tier(self, path: Path, service: dict[str, Any]) -> None:
+        for key in service:
+            if key not in _FOR_ACCOUNTS:
+                self.bad((*path, key), "does not go with tier accounts, which has no site of its own; remove it")
+        accounts = service.get("accounts")
+        for key in mapping(accounts):
+            if key != "users":
+                self.bad((*path, "accounts", key), "does not go with tier accounts; write the people under accounts.users")
+        if "users" not in mapping(accounts) and (accounts is None or isinstance(accounts, dict)):
+            self.bad((*path, "accounts", "users"), "is missing; write the people who get an account, each with name: and email:")
+        if "instance" not in service:
+            self.bad((*path, "instance"), "is missing; write the id of the service whose Greenlight holds the accounts")
+            return
+        instance = service["instance"]
+        if not isinstance(instance, str):
+            return
+        target = self.services.get(instance)
+        if target is None:
+            self.bad((*path, "instance"), f"{show(instance)} is not a service; write the id of the one whose Greenlight holds the accounts")
+        elif isinstance(target, dict):
+            if target.get("tier") == "accounts":
+                self.bad(
+                    (*path, "instance"),
+                    f"service {show(instance)} is of tier accounts itself; write the id of one that has a site of its own",
+                )
+            elif "client" in target:
+                self.bad((*path, "instance"), f"service {show(instance)} belongs to a client; accounts stand on a site that a member runs")
+            elif target.get("state", "present") != "present" and service.get("state", "present") == "present":
+                self.bad(
+                    (*path, "instance"), f"service {show(instance)} is {show(target.get('state'))[1:-1]}; accounts need one that is present"
+                )
+
+    def check_consumer(self, path: Path, name: str, service: dict[str, Any]) -> None:
+        if service.get("record") is True:
+            self.bad((*path, "record"), "the consumer tier has no recordings; remove the line, or choose a dedicated tier")
+        for key, example in (("meeting_minutes", 120), ("participants", 25)):
+            for place, layer in layers(self.root, name):
+                limits = mapping(layer.get("limits"))
+                if key not in limits:
+                    continue
+                if limits[key] == 0 and not isinstance(limits[key], bool):
+                    said = f"0 means no limit, which the consumer tier does not have: its members share one pool; write a number such as {example}"
+                    self.bad((*place, "limits", key), said)
+                break
+
+    def check_mail(self, path: Path, name: str, service: dict[str, Any]) -> None:
+        self.check_smtp_names((*path, "smtp"), mapping(service.get("smtp")))
+        found = smtp_layers(self.root, name)
+        if not found or not all(layer or place[0] == "defaults" for place, layer in found):
+            if isinstance(service.get("smtp"), dict) and not service["smtp"]:
+                self.bad(
+                    (*path, "smtp"),
+                    "is empty; write the account, or smtp: null for no mail at all, or remove the line to use defaults.smtp",
+                )
+            return
+        smtp: dict[str, Any] = {}
+        for _place, layer in reversed(found):
+            smtp.update(layer)
+        place = found[0][0]
+        if "server" not in smtp:
+            self.bad(
+                (*place, "server"),
+                "is missing, and defaults.smtp names none either; write the mail server's name, such as smtp.sunflower.example",
+            )
+        if "sender_email" not in smtp:
+            self.bad((*place, "sender_email"), "is missing; write the address mails come from, such as meet@sunflower.example")
+        if (
+            smtp.get("auth")
+            and not (smtp.get("username") and smtp.get("password_var"))
+            and not (smtp.get("username") or smtp.get("password_var"))
+        ):
+            self.bad(
+                (*place, "auth"), "signing in needs username: and password_var:; write both, or auth: null for a relay without sign-in"
+            )
+        if "auth" in smtp and smtp["auth"] is None and smtp.get("username"):
+            self.bad((*place, "auth"), "null means no sign-in, yet there is a user name; remove the line auth, or the account")
+        security, port = smtp.get("security", "starttls"), smtp.get("port")
+        if security == "starttls" and port == 465:
+            self.warn((*place, "port"), "port 465 usually speaks TLS from the first byte; if mails fail, write security: tls")
+        elif security == "tls" and port in (25, 587):
+            self.warn((*place, "port"), f"port {port} usually begins in clear and changes to TLS; if mails fail, write security: starttls")
+        elif security == "none" and smtp.get("username"):
+            self.warn(
+                (*place, "security"),
+                "the password crosses the network in clear; write security: starttls unless the relay is on the same machine",
+            )
+
+    def check_way_in(self, path: Path, accounts: dict[str, Any]) -> None:
+        registration = accounts.get("registration", defaults.REGISTRATION)
+        oidc, administrators = accounts.get("oidc"), accounts.get("administrators")
+        if oidc:
+            self.warn(
+                (*path, "accounts", "oidc"),
+                "turns sign-in by password off for everyone, administrators too: they sign in at the issuer (only a "
+                "SuperAdmin made with Greenlight's own rake task still can)",
+            )
+        elif registration in ("invite", "approval") and not administrators and (administrators is None or isinstance(administrators, Seq)):
+            does = "invite" if registration == "invite" else "approve"
+            self.bad(
+                (*path, "accounts", "administrators"),
+                f"is missing: with registration {registration} nobody could ever {does} anyone; "
+                "write at least one administrator with name: and email:",
+            )
+
+    # -- names of all services
+
+    def check_names(self) -> None:
+        reserved = self.cooperative.get("reserved_subdomains")
+        reserved = [str(name).lower() for name in reserved] if isinstance(reserved, list) else list(defaults.RESERVED_SUBDOMAINS)
+        taken: dict[str, Path] = {}
+        for name, service in self.services.items():
+            if not isinstance(service, dict) or service.get("tier") == "accounts":
+                continue
+            path: Path = ("services", name)
+            claims: list[tuple[Path, str]] = []
+            label_ = service.get("subdomain", name)
+            if isinstance(label_, str) and self.domain:
+                place = (*path, "subdomain") if "subdomain" in service else path
+                if label_ in reserved:
+                    said = "is kept for the co-operative itself"
+                    self.bad((*path, "subdomain"), f"{show(label_)} {said}; write another one, such as subdomain: {label_}-meet")
+                claims.append((place, f"{label_}.{self.domain}"))
+            for index, value in enumerate(items(service.get("domains"))):
+                place = (*path, "domains", index)
+                own = self.check_host_name(place, value)
+                if own is None:
+                    continue
+                if own == self.domain:
+                    self.bad(place, f"{show(value)} is the co-operative's own domain; write a name of the member's, or remove the line")
+                elif self.domain and inside(own, self.domain):
+                    part = own.removesuffix("." + self.domain).replace(".", "-")
+                    self.bad(place, f"{show(value)} lies inside the co-operative's domain; write subdomain: {part} instead")
+                else:
+                    claims.append((place, own))
+            if service.get("state", "present") == "absent":
+                continue
+            for place, claimed in claims:
+                other = taken.setdefault(claimed, place)
+                if other == place:
+                    continue
+                if other[1] == name:
+                    self.bad(place, f"{show(claimed)} stands twice; keep one")
+                else:
+                    at = "{}:{}".format(*where(self.root, other))
+                    self.bad(place, f"{show(claimed)} is already the name of {label(other[:2])} ({at}); a name leads to one service only")
+
+
+def check_meaning(root: Map, today: datetime.date) -> tuple[list[Problem], list[Problem]]:
+    """Problems and warnings of a file whose shape has been looked at."""
+    checker = Checker(root, today)
+    checker.check()
+    return checker.problems, checker.warnings
