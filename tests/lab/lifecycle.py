@@ -76,3 +76,20 @@ def status(lab: Lab) -> int:
 
 def load_images(lab: Lab, host: str, say: Say) -> list[str]:
     return []
+
+
+DEFAULT_HOSTS = tuple(HOSTS)
+
+
+def reboot(lab: Lab, name: str) -> None:
+    """Restart a host in an orderly way; returns when it has booted."""
+    engine.docker("restart", lab.container(name), timeout=120)
+    hosts.wait_booted(lab.container(name))
+
+
+def renew(lab: Lab, names: Sequence[str], say: Say) -> None:
+    """Remove hosts with all their data and make them anew."""
+    with locked(lab):
+        for name in names:
+            hosts.remove_host(lab, HOSTS[name])
+    up(lab, names, say)
