@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             site = Site(options["hostname"], Names(options["resolver"], options["resolver_port"]), options["ca_file"], options["timeout"])
             site.page()
             for email in emails:
-                # app/controllers/api/v1/reset_password_controller.rb: 200 also for an unknown mail, so that nobody learns who has an account.
+                # app/controllers/api/v1/reset_password_controller.rb: 200 also for an unknown mail, lest it tells who has an account.
                 answer = site.request("POST", "/api/v1/reset_password.json", {"user": {"email": email}})
                 if answer.status != 200:
                     raise CoopError(f"asking for the reset mail to {email} answers {answer.status}; see the instance's log")

@@ -12,8 +12,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.modules.greenlight_verify import ARGUMENT_SPEC
-from ansible_collections.meet.coop.plugins.plugin_utils._verify.checks import CHECKS, Expectation, Mailbox, Verification
 from ansible_collections.meet.coop.plugins.plugin_utils._outside import Names
+from ansible_collections.meet.coop.plugins.plugin_utils._verify.checks import CHECKS, Expectation, Mailbox, Verification
 
 
 class ActionModule(ActionBase):

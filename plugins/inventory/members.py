@@ -12,7 +12,7 @@ author: The meet.coop members (@meet-coop)
 description:
   - Turns a membership file (the co-operative, its members, their clients, their services) into one inventory host per service.
   - A service's host has the connection variables of its container host, so that tasks run there.
-  - "Groups: C(services), C(members), C(clients), C(member_<id>), C(client_<id>), C(tier_<tier>), C(class_consumer), C(class_producer),
+  - "Groups: C(coop_services), C(members), C(clients), C(member_<id>), C(client_<id>), C(tier_<tier>), C(class_consumer), C(class_producer),
     C(on_<container host>) and C(container_hosts); in group names C(-) and C(.) become C(_). Members without a service have a group too."
   - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
   - Container hosts that no other inventory source has defined before are added to the group C(container_hosts).
@@ -222,12 +222,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _populate(self, membership: dict[str, Any], path: str) -> None:
         inventory = self.inventory
-        for name in ("services", "members", "clients", "container_hosts", "class_consumer", "class_producer"):
+        for name in ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer"):
             inventory.add_group(name)
         for name in ("consumer", "dedicated_container", "dedicated_server", "accounts"):
             inventory.add_group(f"tier_{name}")
-        inventory.add_child("services", "members")
-        inventory.add_child("services", "clients")
+        inventory.add_child("coop_services", "members")
+        inventory.add_child("coop_services", "clients")
         for owner in membership["owners"].values():
             group = inventory.add_group(group_name(f"{owner['kind']}_", owner["id"]))
             inventory.add_child(f"{owner['kind']}s", group)
