@@ -291,6 +291,8 @@ def change(conn: psycopg.Connection[Any], work: Callable[[psycopg.Connection[Any
     """
     import psycopg
 
+    errors = psycopg.errors
+    transient = (errors.LockNotAvailable, errors.DeadlockDetected, errors.UniqueViolation, errors.ForeignKeyViolation, _Raced)
     deadline = time.monotonic() + wait
     db = database_name(conn)
     with translated(db):
@@ -300,7 +302,7 @@ def change(conn: psycopg.Connection[Any], work: Callable[[psycopg.Connection[Any
                     conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
                     conn.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (ADVISORY_KEY,))
                     return work(conn)
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation, _Raced) as exc:
+            except transient as exc:
                 if time.monotonic() > deadline:
                     reason = "rows change faster than we can write" if isinstance(exc, _Raced) else _one_line(exc)
                     raise DatabaseError(f"database {db} stayed locked or busy for {wait:g} s ({reason}); run again later") from None
