@@ -202,7 +202,7 @@ def _plan_name(
             problems.append(
                 _unmarked(
                     current[label, rtype],
-                    f"and can't stand beside {'a CNAME' if 'CNAME' in types else ', '.join(sorted(types))}: "
+                    f"it can't stand beside {'a CNAME' if 'CNAME' in types else ', '.join(sorted(types))}: "
                     f"remove it first, or write adopt: ['{label}/{rtype}'] to have it replaced",
                 )
             )

@@ -156,6 +156,15 @@ class Server:
                 update.add(absolute_name(change.after.name, self.zone), change.after.ttl, *change.after.rdatas)
         return update
 
+    def _is_authoritative(self) -> bool:
+        """Whether the server owns the zone, asked without a signature: tells a wrong key from a wrong zone."""
+        try:
+            query = dns.message.make_query(self.zone, dns.rdatatype.SOA)
+            answer = dns.query.tcp(query, self._address(), port=self.port, timeout=self.timeout)
+        except Exception:
+            return False
+        return bool(answer.flags & dns.flags.AA and answer.answer)
+
     def _explained(self, error: Exception, what: str) -> ServerError:
         """Any failure of an exchange as one line. The texts of dnspython hold names, never secrets."""
         if isinstance(error, ServerError):
@@ -170,6 +179,8 @@ class Server:
             reason = f"does not accept the time of the signature ({key}): set the clocks of both machines"
         elif isinstance(error, dns.query.TransferError):
             return ServerError(self._refusal(rcode, what))
+        elif isinstance(error, dns.exception.FormError) and self.key:
+            reason = f"answered the {what} without a signature: it does not let the {key} do that"
         elif isinstance(error, ConnectionRefusedError):
             reason = "refuses the connection: is the server running?"
         elif isinstance(error, dns.exception.Timeout | TimeoutError):
@@ -186,8 +197,10 @@ class Server:
     def _refusal(self, rcode: Any, what: str) -> str:
         key = f"TSIG key '{self.key.name}'" if self.key else "requests without a TSIG key"
         text = dns.rcode.to_text(rcode)
-        if rcode == dns.rcode.NOTAUTH:
-            reason = "is not authoritative for the zone, or does not accept the key"
+        if rcode == dns.rcode.NOTAUTH and self._is_authoritative():
+            reason = f"does not accept {key} for this {what}: name, algorithm or permission is wrong"
+        elif rcode == dns.rcode.NOTAUTH:
+            reason = "is not authoritative for this zone"
         elif rcode == dns.rcode.REFUSED:
             reason = f"does not allow {key} this {what}"
         elif rcode == dns.rcode.SERVFAIL:
