@@ -1,4 +1,4 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab: throwaway systemd hosts in Docker containers, with real parts inside. Standard library only; see ``python -m tests.lab --help``."""
+"""The lab: throwaway systemd hosts in Docker containers, with real parts inside; see ``python -m tests.lab --help``."""

@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from . import lifecycle
+from . import lifecycle, receipts
 from .config import HOSTS, Lab
 from .engine import LabError
 
@@ -19,11 +19,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="bring the lab (or some of its hosts) up; does only what is missing")
     up.add_argument("hosts", nargs="*", metavar="HOST", help=f"some of: {', '.join(HOSTS)}; default all")
+    up.add_argument("--greenlight-image", metavar="NAME", help="also load this Greenlight image into the container hosts")
     down = commands.add_parser("down", help="remove the lab's containers, volumes and network")
     down.add_argument("--images", action="store_true", help="remove the lab's images and what it cached too")
     commands.add_parser("status", help="show every host and what works on it; ends with 1 when something does not")
-    images = commands.add_parser("images", help="build the containers' images and load them into a host's own Docker")
-    images.add_argument("host", choices=sorted(HOSTS), nargs="?", default="host1")
+    commands.add_parser("images", help="build the containers' images and load them into the container hosts")
+    commands.add_parser("receipts", help="say what the last verification found, and where to look")
     arguments = parser.parse_args()
     lab = Lab.from_environment()
     started = time.monotonic()
@@ -36,15 +37,22 @@ def main() -> int:
             unknown = sorted(set(arguments.hosts) - set(HOSTS))
             if unknown:
                 raise LabError(f"no such host: {', '.join(unknown)} (there are {', '.join(HOSTS)})")
-            done = lifecycle.up(lab, arguments.hosts or list(HOSTS), say)
-            say("up, nothing to do" if not done else f"up; did {len(done)} things")
+            done = lifecycle.up(lab, arguments.hosts or lifecycle.DEFAULT_HOSTS, say, arguments.greenlight_image)
+            say(f"up ({', '.join(done)})" if done else "up, nothing to do")
         elif arguments.command == "down":
-            lifecycle.down(lab, images=arguments.images, say=say)
+            lifecycle.down(lab, images_too=arguments.images, say=say)
         elif arguments.command == "images":
-            loaded = lifecycle.load_images(lab, arguments.host, say)
-            say(f"{', '.join(loaded)} loaded" if loaded else "images are there already")
+            done = lifecycle.up(lab, [name for name, host in HOSTS.items() if host.containers], say)
+            say(", ".join(done) if done else "images are there already")
+        elif arguments.command == "receipts":
+            print(receipts.report(lab))
         else:
-            return lifecycle.status(lab)
+            rows, good = lifecycle.status(lab)
+            table = [("HOST", "STATE", "ADDRESS", "SERVICES"), *rows]
+            widths = [max(len(row[column]) for row in table) for column in range(3)]
+            for row in table:
+                print("  ".join([*(row[column].ljust(widths[column]) for column in range(3)), row[3]]).rstrip())
+            return 0 if good else 1
     except LabError as error:
         print(f"lab {lab.name}: {error}", file=sys.stderr)
         return 1

@@ -17,6 +17,7 @@ DEFAULT_NAME = "meet"
 DEFAULT_SUBNET = "172.30.77.0/24"
 BASE_IMAGE = "meet-coop-lab/base"
 HOST_IMAGE = "meet-coop-lab/host"
+REDIS_IMAGE = "meet-coop-lab/redis:7"
 ACCOUNTS = ("sunflower", "rosa", "cafe")
 """SMTP logins the lab's mail server knows: one per member, each with its own password and sender address."""
 
@@ -31,7 +32,9 @@ class Host:
     volumes: tuple[str, ...] = ()
     """Directories that lie on a Docker volume of their own (nested Docker cannot put overlays on an overlay)."""
     aliases: tuple[str, ...] = ()
-    bundle: bool = True
+    """Further names of the host in lab.test."""
+    containers: bool = False
+    """Whether it runs containers of its own and so gets the images for them."""
 
 
 HOSTS: dict[str, Host] = {
@@ -41,7 +44,7 @@ HOSTS: dict[str, Host] = {
         Host("pool", 20),
         Host("node1", 31),
         Host("node2", 32),
-        Host("host1", 41, volumes=("/var/lib/docker",)),
+        Host("host1", 41, volumes=("/var/lib/docker",), containers=True),
     )
 }
 RESOLVER_OFFSET = 11

@@ -26,7 +26,9 @@ class LabError(Exception):
     """The lab cannot go on; the message says why in one line."""
 
 
-def run(argv: Sequence[str], *, data: bytes | None = None, check: bool = True, timeout: float | None = None) -> subprocess.CompletedProcess[bytes]:
+def run(
+    argv: Sequence[str], *, data: bytes | None = None, check: bool = True, timeout: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command, capture its output; on failure raise LabError with the last lines it wrote."""
     try:
         done = subprocess.run(list(argv), input=data, capture_output=True, timeout=timeout, check=False)

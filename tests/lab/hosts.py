@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's hosts: systemd containers on one network, created, started and given files by the same few functions for every user of the lab."""
+"""The lab's hosts: systemd containers on one network, created, started and given files by the same few functions for all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .config import Host, Lab
+from .config import CACHE, Host, Lab
 from .engine import LabError, docker, inspect, run
 
 LABEL = "coop.meet.lab"
 BOOT_WAIT = 90  # seconds until systemd of a host says it has started
 STAMPS = "/var/lib/meet-coop-lab"
+IMAGES_MOUNT = "/var/cache/lab-images"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def ensure_network(lab: Lab) -> bool:
     if found:
         subnets = [entry["Subnet"] for entry in found["IPAM"]["Config"]]
         if str(lab.subnet) not in subnets:
-            raise LabError(f"network {lab.network} exists with {', '.join(subnets)}, not {lab.subnet}: ./dev lab down first, or set LAB_SUBNET")
+            raise LabError(f"network {lab.network} has {', '.join(subnets)}, not {lab.subnet}: ./dev lab down first, or set LAB_SUBNET")
         return False
     dynamic = list(lab.subnet.subnets(prefixlen_diff=1))[1]
     docker("network", "create", "--driver", "bridge", "--subnet", str(lab.subnet), "--ip-range", str(dynamic),
@@ -61,6 +62,9 @@ def create_arguments(lab: Lab, host: Host, address: str | None = None) -> list[s
     ]
     for path in host.volumes:
         arguments += ["--volume", f"{volume(lab, host, path)}:{path}"]
+    if host.containers:
+        (CACHE / "images").mkdir(parents=True, exist_ok=True)
+        arguments += ["--volume", f"{CACHE / 'images'}:{IMAGES_MOUNT}:ro"]
     if host.name != "services":
         arguments += ["--volume", f"{lab.state}/resolv.conf:/etc/resolv.conf:ro"]
     return [*arguments, host.image]
@@ -84,7 +88,7 @@ def wait_booted(name: str) -> None:
     deadline = time.monotonic() + BOOT_WAIT
     state = ""
     while time.monotonic() < deadline:
-        state = run(["docker", "exec", name, "systemctl", "is-system-running"], check=False).stdout.decode().strip()
+        state = boot_state(name)
         if state in ("running", "degraded"):
             return
         found = inspect("container", name)
@@ -95,18 +99,43 @@ def wait_booted(name: str) -> None:
     raise LabError(f"host {name} did not finish booting within {BOOT_WAIT} s (state {state or 'unknown'}); still to do: {jobs}")
 
 
-def provision(lab: Lab, host: str, topic: str, files: Mapping[str, File], script: str = "", extra: str = "") -> bool:
-    """Put files on a host and run a shell script there, unless exactly this was done before; returns whether it was done."""
-    name = lab.container(host)
-    total = hashlib.sha256((script + extra).encode())
+def boot_state(name: str) -> str:
+    """What systemd of a host says of itself: running, starting, degraded ..."""
+    return run(["docker", "exec", name, "systemctl", "is-system-running"], check=False).stdout.decode().strip()
+
+
+def units(lab: Lab, name: str) -> dict[str, bool]:
+    """Which of the services that a host may have are there, and whether they run; services that are off are left out."""
+    script = """for unit in docker postgresql caddy redis-server bbb-double bbblb; do
+        systemctl is-enabled --quiet "$unit.service" 2>/dev/null || systemctl is-active --quiet "$unit.service" || continue
+        systemctl is-active --quiet "$unit.service" && echo "$unit ok" || echo "$unit down"
+    done"""
+    said = run(["docker", "exec", lab.container(name), "sh", "-c", script], check=False).stdout.decode()
+    return {unit: state == "ok" for unit, state in (line.split() for line in said.splitlines())}
+
+
+def stamps(lab: Lab, name: str) -> dict[str, str]:
+    """What was done to a host before: topic -> hash."""
+    loop = 'for topic in *.done; do [ -e "$topic" ] && echo "${topic%.done} $(cat "$topic")"; done; true'
+    script = f"cd {STAMPS} 2>/dev/null || exit 0; {loop}"
+    said = run(["docker", "exec", lab.container(name), "sh", "-c", script]).stdout.decode()
+    return {topic: value for topic, value in (line.split() for line in said.splitlines())}
+
+
+def provision(lab: Lab, host: str, topic: str, known: Mapping[str, str], files: Mapping[str, File], script: str = "") -> bool:
+    """Put files on a host and run a shell script there, unless ``known`` tells that exactly this was done before.
+
+    Returns whether it was done.
+    """
+    total = hashlib.sha256(script.encode())
     for path in sorted(files):
         total.update(repr((path, files[path])).encode())
-    stamp, wanted = f"{STAMPS}/{topic}", total.hexdigest()
-    if run(["docker", "exec", name, "cat", stamp], check=False).stdout.decode().strip() == wanted:
+    if known.get(topic) == total.hexdigest():
         return False
+    name = lab.container(host)
     if files:
         put(name, files)
-    done = f"mkdir -p {STAMPS} && echo {wanted} > {shlex.quote(stamp)}"
+    done = f"mkdir -p {STAMPS} && echo {total.hexdigest()} > {shlex.quote(f'{STAMPS}/{topic}.done')}"
     run(["docker", "exec", "-i", name, "sh", "-e"], data=f"{script}\n{done}\n".encode(), timeout=300)
     return True
 

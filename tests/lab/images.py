@@ -10,6 +10,7 @@ bootstrapped root directory, is kept under ``.cache/lab`` by the same kind of ha
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -64,7 +65,8 @@ printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 apt-get -qq update
 systemctl list-unit-files --root=/ --state=enabled --no-legend --no-pager 2>/dev/null | awk '{{print $1}}' | sort > /tmp/before
-apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {' '.join(HOST_PACKAGES)} >/tmp/apt.log 2>&1 || {{ tail -20 /tmp/apt.log >&2; exit 1; }}
+apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {' '.join(HOST_PACKAGES)} >/tmp/apt.log 2>&1 ||
+    {{ tail -20 /tmp/apt.log >&2; exit 1; }}
 systemctl list-unit-files --root=/ --state=enabled --no-legend --no-pager 2>/dev/null | awk '{{print $1}}' | sort > /tmp/after
 comm -13 /tmp/before /tmp/after | while read -r unit; do systemctl --root=/ disable "$unit" >/dev/null 2>&1 || true; done
 for unit in {' '.join(QUIET_UNITS)}; do systemctl --root=/ disable "$unit" >/dev/null 2>&1 || true; done
@@ -126,7 +128,8 @@ def ensure_base(say: Callable[[str], None]) -> str:
             run(["chmod", "-R", "go-w,a+rX", str(overlay)])
             imported = run(["docker", "import", str(archive)], timeout=600).stdout.decode().strip()
             try:
-                commit(imported, CONFIGURE_BASE, BASE_IMAGE, recipe, changes=[f'ENTRYPOINT ["{INIT}"]', "ENV LANG=C.UTF-8", "ENV container=docker"], overlay=overlay)
+                changes = [f'ENTRYPOINT ["{INIT}"]', "ENV LANG=C.UTF-8", "ENV container=docker"]
+                commit(imported, CONFIGURE_BASE, BASE_IMAGE, recipe, changes=changes, overlay=overlay)
             finally:
                 run(["docker", "rmi", imported], check=False)
 
@@ -169,7 +172,7 @@ def commit(source: str, script: str, tag: str, recipe: str, *, changes: Iterable
         if not any(change.startswith("ENTRYPOINT") for change in given):
             old = inspect("image", source) or {}
             entry = (old.get("Config") or {}).get("Entrypoint")
-            given.append(f"ENTRYPOINT {_json(entry)}" if entry else "ENTRYPOINT []")
+            given.append(f"ENTRYPOINT {json.dumps(entry)}" if entry else "ENTRYPOINT []")
         if not any(change.startswith("CMD") for change in given):
             given.append("CMD []")
         docker("commit", *(part for change in given for part in ("--change", change)), container, tag, timeout=600)
@@ -198,7 +201,9 @@ def _bootstrap(recipe: str, say: Callable[[str], None]) -> Path:
     return archive
 
 
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)
+def remove_all() -> None:
+    """Remove every image the lab made, and what it cached."""
+    for name in docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split():
+        if name.startswith("meet-coop-lab/"):
+            run(["docker", "rmi", "--force", name], check=False)
+    shutil.rmtree(CACHE, ignore_errors=True)

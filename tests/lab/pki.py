@@ -31,7 +31,8 @@ for want in "$@"; do
     openssl ecparam -name prime256v1 -genkey -noout -out "$name.key"
     openssl req -new -key "$name.key" -subj "/CN=$name.lab.test" -out "$name.csr"
     printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth,clientAuth\\nbasicConstraints=CA:FALSE\\n' "$names" > "$name.ext"
-    openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -sha256 -days {DAYS} -extfile "$name.ext" -out "$name.partial" 2>/dev/null
+    openssl x509 -req -in "$name.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -sha256 -days {DAYS} \\
+        -extfile "$name.ext" -out "$name.partial" 2>/dev/null
     mv "$name.partial" "$name.crt"
     rm -f "$name.csr" "$name.ext"
 done
@@ -51,6 +52,7 @@ def ensure(lab: Lab) -> Path:
     if all((place / f"{name}.crt").exists() for name in ("ca", *wanted)):
         return place
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    run(["docker", "run", "--rm", *RUN_OPTIONS, "--network", "none", "--volume", f"{place}:/ca", "--env", f"OWNER={os.getuid()}:{os.getgid()}",
-         "--entrypoint", "/bin/sh", HOST_IMAGE, "-c", SCRIPT, "sh", *(f"{name}={','.join(names)}" for name, names in wanted.items())], timeout=120)
+    container = ["docker", "run", "--rm", *RUN_OPTIONS, "--network", "none", "--volume", f"{place}:/ca",
+                 "--env", f"OWNER={os.getuid()}:{os.getgid()}", "--entrypoint", "/bin/sh", HOST_IMAGE]
+    run([*container, "-c", SCRIPT, "sh", *(f"{name}={','.join(names)}" for name, names in wanted.items())], timeout=120)
     return place

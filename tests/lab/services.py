@@ -76,7 +76,7 @@ def files(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> dict[str, F
         "/etc/systemd/system/lab-address.service": File(_unit(
             "Second address of the lab's services host", f"""Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'ip -o address show dev eth0 | grep -q " {lab.resolver}/" || ip address add {lab.resolver}/{lab.subnet.prefixlen} dev eth0'""",
+ExecStart=/bin/ip address replace {lab.resolver}/{lab.subnet.prefixlen} dev eth0""",
             before="unbound.service knot.service")),
         "/etc/systemd/system/lab-pebble.service": File(_unit(
             "Pebble, the lab's ACME authority", f"""User=lab
@@ -102,13 +102,17 @@ Restart=on-failure""")),
     return found
 
 
-def ensure(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> bool:
-    """Configure and start the services; returns whether anything was done. Waits until each one answers."""
+def ensure(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path, stamps: dict[str, str]) -> list[str]:
+    """Configure and start the services, and start again what does not answer; returns what was done. Waits until each one answers."""
     units = " ".join(f"{unit}.service" for unit in UNITS)
-    done = hosts.provision(lab, HOST, "services", files(lab, secrets, ca), SETUP.replace("UNITS", units))
-    if done:
+    if hosts.provision(lab, HOST, "services", stamps, files(lab, secrets, ca), SETUP.replace("UNITS", units)):
         wait(lab)
-    return done
+        return ["services"]
+    failing = [unit for unit, good in health(lab).items() if not good]
+    if failing:
+        docker("exec", lab.container(HOST), "systemctl", "restart", *(f"{unit}.service" for unit in failing))
+        wait(lab)
+    return [f"started {unit}" for unit in failing]
 
 
 def wait(lab: Lab) -> None:
@@ -127,11 +131,13 @@ def wait(lab: Lab) -> None:
 HEALTH = """
 address=$1 resolver=$2
 ask() { kdig +short +timeout=2 +retry=0 "$@" 2>/dev/null | grep -q .; }
-port() { python3 -c 'import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2); sys.exit(not s.recv(4))' "$@" 2>/dev/null; }
+port() {
+    python3 -c 'import socket, sys; sys.exit(not socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).recv(4))' "$@" 2>/dev/null
+}
 ask @"$address" meet.test SOA && echo knot
 ask @"$resolver" services.lab.test A && echo unbound
-curl --silent --fail --max-time 3 --cacert /etc/lab/services.crt --resolve "services.lab.test:14000:$address" -o /dev/null https://services.lab.test:14000/dir \\
-    && [ -s /var/lib/lab-pebble/root.pem ] && echo lab-pebble
+curl --silent --fail --max-time 3 --cacert /etc/lab/services.crt --resolve "services.lab.test:14000:$address" -o /dev/null \\
+    https://services.lab.test:14000/dir && [ -s /var/lib/lab-pebble/root.pem ] && echo lab-pebble
 port "$address" 587 && echo lab-smtp
 port "$address" 143 && echo dovecot
 ip -o address show dev eth0 | grep -q " $resolver/" && echo lab-address
@@ -141,7 +147,8 @@ true
 
 def health(lab: Lab) -> dict[str, bool]:
     """Which services answer a real question."""
-    done = run(["docker", "exec", "-i", lab.container(HOST), "sh", "-s", lab.address(HOST), lab.resolver], data=HEALTH.encode(), check=False, timeout=60)
+    command = ["docker", "exec", "-i", lab.container(HOST), "sh", "-s", lab.address(HOST), lab.resolver]
+    done = run(command, data=HEALTH.encode(), check=False, timeout=60)
     good = done.stdout.decode().split()
     return {unit: unit in good for unit in UNITS}
 
@@ -153,9 +160,8 @@ def pebble_root(lab: Lab) -> bytes:
 
 def _unit(description: str, service: str, *, after: str = "", before: str = "") -> bytes:
     order = f"Before={before}\n" if before else ""
-    return (
-        f"[Unit]\nDescription={description}\nAfter=network.target {after}\n{order}\n[Service]\n{service}\n\n[Install]\nWantedBy=multi-user.target\n"
-    ).encode()
+    head = f"[Unit]\nDescription={description}\nAfter=network.target {after}\n{order}"
+    return f"{head}\n[Service]\n{service}\n\n[Install]\nWantedBy=multi-user.target\n".encode()
 
 
 def _zones(lab: Lab) -> dict[str, str]:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from . import hosts
+from . import hosts, services
 from .config import Lab
+from .engine import run
 from .hosts import File
 
 BUNDLE = "/etc/meet-coop/ca-bundle.pem"
+CA = "/usr/local/share/ca-certificates/meet-coop-lab.crt"
+ROOT = f"{hosts.STAMPS}/pebble-root.pem"
+ACME_CLIENTS = ("host1", "pool")
 
 INSTALL_CA = "update-ca-certificates >/dev/null 2>&1"
 
@@ -20,7 +23,7 @@ INSTALL_CA = "update-ca-certificates >/dev/null 2>&1"
 INSTALL_BUNDLE = f"""
 mkdir -p /etc/meet-coop
 chmod 755 /etc/meet-coop
-cat /etc/ssl/certs/ca-certificates.crt {hosts.STAMPS}/pebble-root.pem > {BUNDLE}
+cat /etc/ssl/certs/ca-certificates.crt {ROOT} > {BUNDLE}
 chmod 644 {BUNDLE}
 """
 
@@ -33,18 +36,28 @@ if systemctl is-active --quiet caddy.service; then systemctl restart caddy.servi
 """
 
 
-def ensure(lab: Lab, names: list[str], ca: Path, root: bytes) -> list[str]:
-    """Bring stores and bundles of running hosts and of this machine's ``ca.pem`` up to date; returns what was done."""
+def ensure_outside(lab: Lab, ca: Path, root: bytes) -> list[str]:
+    """What clients on this machine trust (ca.pem), brought up to date; returns what was done."""
+    bundle = (ca / "ca.crt").read_bytes() + root
+    if lab.ca_file.exists() and lab.ca_file.read_bytes() == bundle:
+        return []
+    lab.ca_file.write_bytes(bundle)
+    return ["ca.pem"]
+
+
+def ensure(lab: Lab, name: str, stamps: dict[str, str], ca: Path, root: bytes) -> list[str]:
+    """Bring a host's store and bundle up to date; returns what was done."""
     done = []
     authority = (ca / "ca.crt").read_bytes()
-    if not lab.ca_file.exists() or lab.ca_file.read_bytes() != authority + root:
-        lab.ca_file.write_bytes(authority + root)
-        done.append("ca.pem")
-    stamp = hashlib.sha256(authority + root).hexdigest()
-    for name in names:
-        if hosts.provision(lab, name, "lab-ca", {"/usr/local/share/ca-certificates/meet-coop-lab.crt": File(authority)}, INSTALL_CA):
-            done.append(f"{name} trusts the lab")
-        script = INSTALL_BUNDLE + (FORGET if name in ("host1", "pool") else "")
-        if hosts.provision(lab, name, "pebble-root", {f"{hosts.STAMPS}/pebble-root.pem": File(root)}, script, extra=stamp):
-            done.append(f"{name} trusts Pebble")
+    if hosts.provision(lab, name, "lab-ca", stamps, {CA: File(authority)}, INSTALL_CA):
+        done.append(f"{name} trusts the lab")
+    script = INSTALL_BUNDLE + (FORGET if name in ACME_CLIENTS else "")
+    if hosts.provision(lab, name, "pebble-root", stamps, {ROOT: File(root), f"{ROOT}.ca": File(authority)}, script):
+        done.append(f"{name} trusts Pebble")
     return done
+
+
+def current(lab: Lab, name: str) -> bool:
+    """Whether a host's bundle has the root that Pebble uses now."""
+    there = run(["docker", "exec", lab.container(name), "cat", ROOT], check=False).stdout
+    return there == services.pebble_root(lab)

@@ -53,18 +53,18 @@ def run_module(
     play: dict[str, Any] = {"hosts": host, "gather_facts": False, "tasks": [task], "vars": dict(extra_vars or {})}
     if become is not None:
         play["become"] = become
+    options = [*(["--check"] if check else []), *(["--diff"] if diff else [])]
     with tempfile.TemporaryDirectory(prefix="run-module-") as scratch:
         playbook, answer = Path(scratch) / "play.yml", Path(scratch) / "result.json"
         playbook.write_text(json.dumps([play]))
+        own = {"ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS), "ANSIBLE_STDOUT_CALLBACK": "minimal", "ANSIBLE_CALLBACKS_ENABLED": "lab_result"}
         done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), *(["--check"] if check else []), *(["--diff"] if diff else []),
-             str(playbook)],
-            cwd=ROOT, text=True, capture_output=True, timeout=timeout, check=False,
-            env=environment(ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS), ANSIBLE_STDOUT_CALLBACK="minimal", ANSIBLE_CALLBACKS_ENABLED="lab_result",
-                            LAB_RESULT_FILE=str(answer)),
+            [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), *options, str(playbook)],
+            cwd=ROOT, text=True, capture_output=True, timeout=timeout, check=False, env=environment(LAB_RESULT_FILE=str(answer), **own),
         )  # fmt: skip
         lines = answer.read_text(encoding="utf-8").splitlines() if answer.exists() else []
     if len(lines) != 1:
-        raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {done.returncode}):\n{done.stdout}\n{done.stderr}")
+        said = f"{done.stdout}\n{done.stderr}"
+        raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {done.returncode}):\n{said}")
     result: dict[str, Any] = json.loads(lines[0])
     return result

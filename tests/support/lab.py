@@ -69,8 +69,10 @@ class RunningLab:
         options = ["--interactive"] if input is not None else []
         options += ["--user", user] if user else []
         data = input.encode() if isinstance(input, str) else input
-        done = subprocess.run(["docker", "exec", *options, self.host(host), *argv], input=data, capture_output=True, timeout=timeout, check=False)
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        command = ["docker", "exec", *options, self.host(host), *argv]
+        done = subprocess.run(command, input=data, capture_output=True, timeout=timeout, check=False)
+        texts = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
     def wait_for(self, host: str, script: str, seconds: float = 60) -> None:
         """Wait until a shell script on a host ends with 0."""
@@ -106,7 +108,8 @@ class RunningLab:
 
         key = ZONES[zone]
         secret = self.secrets["tsig"][key.rstrip(".")]
-        script = "\n".join([f"server {self.dns_server}", f"zone {zone}.", f"origin {zone}.", f"key hmac-sha256:{key} {secret}", *lines, "send", ""])
+        head = [f"server {self.dns_server}", f"zone {zone}.", f"origin {zone}.", f"key hmac-sha256:{key} {secret}"]
+        script = "\n".join([*head, *lines, "send", ""])
         done = self.exec("services", ["knsupdate"], script)
         assert done.returncode == 0 and "error" not in done.stderr.lower(), done
 
