@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to meet.coop: tenants and nodes of a pool, whichever engine runs it."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+
+MASK = "********"
+MASK_NEW = "******** (new)"
+NAME = re.compile(r"[a-z0-9]{1,16}\Z")
+SECRET = re.compile(r"[!-~]{16,}\Z")
+DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?\Z")
+MAX_CAP = 100_000
+"""Larger caps are typing errors; 100000 minutes are 69 days."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """What a pool shall know of one tenant.
+
+    ``duration_max`` is in minutes, ``participants_max`` counts the people in one meeting; 0 means no cap. ``record`` says whether the
+    tenant may record at all. Caps bind everyone who holds the secret; smaller wishes pass.
+    """
+
+    name: str
+    secret: str = field(default="", repr=False)
+    enabled: bool = True
+    duration_max: int = 0
+    participants_max: int = 0
+    record: bool = False
+    disabled_features: tuple[str, ...] = ()
+    state: str = "present"
+
+    def check(self) -> None:
+        """Raise CoopError with one clear line unless the tenant can be brought into a pool."""
+        if not NAME.match(self.name):
+            raise CoopError(f"tenant {self.name!r}: a name is 1 to 16 lower-case letters and digits")
+        if self.state == "absent":
+            return
+        _check_secret(f"tenant {self.name}", self.secret)
+        for option, value in (("duration_max", self.duration_max), ("participants_max", self.participants_max)):
+            if not 0 <= value <= MAX_CAP:
+                raise CoopError(f"tenant {self.name}: {option} is {value}; write a number from 1 to {MAX_CAP}, or 0 for no cap")
+        for feature in self.disabled_features:
+            if not re.fullmatch(r"[A-Za-z]+", feature):
+                raise CoopError(f"tenant {self.name}: {feature!r} is no name of a BigBlueButton feature, such as polls or chat")
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a pool shall know of one BigBlueButton server. ``domain`` may hold a port."""
+
+    domain: str
+    secret: str = field(default="", repr=False)
+    enabled: bool = True
+    state: str = "present"
+
+    def check(self) -> None:
+        """Raise CoopError with one clear line unless the node can be brought into a pool."""
+        if not DOMAIN.match(self.domain):
+            raise CoopError(f"node {self.domain!r}: write the server's host name alone, in lower case, without scheme or path")
+        if self.state == "present":
+            _check_secret(f"node {self.domain}", self.secret)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One step of a plan: which object, what happens to it, and both sides as they may be shown."""
+
+    name: str
+    action: str
+    before: dict[str, t.Any] | None
+    after: dict[str, t.Any] | None
+
+
+def check_all(objects: t.Sequence[Tenant] | t.Sequence[Node], kind: str, key: str) -> None:
+    """Check each and that none is listed twice."""
+    seen: set[str] = set()
+    for one in objects:
+        one.check()
+        name = getattr(one, key)
+        if name in seen:
+            raise CoopError(f"{kind} {name} is listed twice; write it once")
+        seen.add(name)
+
+
+def shown(before: t.Mapping[str, t.Any] | None, after: t.Mapping[str, t.Any] | None) -> tuple[t.Any, t.Any]:
+    """Both sides of a difference without their secrets; a secret that changes is still seen to change."""
+    old = None if before is None else {**before, "secret": MASK}
+    new = None if after is None else {**after, "secret": MASK}
+    if old is not None and new is not None and before is not None and after is not None and before.get("secret") != after.get("secret"):
+        new["secret"] = MASK_NEW
+    return old, new
+
+
+def _check_secret(what: str, secret: str) -> None:
+    if not SECRET.match(secret):
+        raise CoopError(f"{what}: its secret must be 16 or more visible ASCII characters without spaces")

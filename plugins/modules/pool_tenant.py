@@ -1,0 +1,195 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pool_tenant
+short_description: Keeps tenants of a BigBlueButton pool and their caps
+version_added: 0.1.0
+description:
+  - Runs on the pool host and brings any number of tenants to what is asked in one change. Tenants that are not named stay as they are.
+  - Caps bind everyone who holds the tenant's secret. A meeting that asks for more, for nothing, or for something that is no number gets
+    the cap; a smaller wish passes. Parameters that would lead around the caps are removed from C(create) calls.
+  - Caps hold for each meeting. No engine here limits how many meetings a tenant has at a time.
+  - Changes made by hand are found and undone.
+  - A running balancer sees a change after its cache time (C(pool_tenant_cache) of role P(meet.coop.pool#role), a few seconds).
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+    details: Where BBBLB is not installed yet, check mode predicts every tenant as new.
+  diff_mode:
+    support: full
+    details: Secrets are masked. A secret that changes is shown as C(******** (new\)).
+  idempotent:
+    support: full
+requirements:
+  - BBBLB 0.0.18, as role pool installs it
+options:
+  tenants:
+    description: The tenants to keep.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: 1 to 16 lower-case letters and digits; also the part of the URL that names the tenant.
+        type: str
+        required: true
+      secret:
+        description:
+          - The shared secret of the API, 16 or more visible ASCII characters. Different for each tenant.
+          - Required unless O(tenants[].state=absent).
+        type: str
+      enabled:
+        description: Whether calls of this tenant are answered. Meetings of a disabled tenant run on, but nobody can join them.
+        type: bool
+        default: true
+      duration_max:
+        description:
+          - The longest a meeting may last, in minutes; V(0) for no cap.
+          - Required unless O(tenants[].state=absent).
+        type: int
+      participants_max:
+        description:
+          - The most people in one meeting; V(0) for no cap.
+          - Required unless O(tenants[].state=absent).
+        type: int
+      record:
+        description: Whether this tenant may record. V(false) switches recording off whatever a meeting asks for.
+        type: bool
+        default: false
+      disabled_features:
+        description: Features of BigBlueButton that this tenant's meetings never have, such as V(polls) or V(breakoutRooms).
+        type: list
+        elements: str
+        default: []
+      state:
+        description:
+          - V(absent) locks the tenant out. BBBLB cannot delete a tenant, so it is disabled, loses its caps, and its secret is replaced
+            by one that nobody has. Its meetings run on until they end.
+        type: str
+        choices: [present, absent]
+        default: present
+  engine:
+    description: What runs the pool.
+    type: str
+    choices: [bbblb]
+    default: bbblb
+  bbblb_command:
+    description: Path of the C(bbblb) command.
+    type: path
+    default: /opt/bbblb/venv/bin/bbblb
+  bbblb_config:
+    description: Path of its configuration.
+    type: path
+    default: /etc/bbblb/bbblb.conf
+  bbblb_user:
+    description: System user that runs it, known to PostgreSQL by peer authentication. Used when the module runs as root.
+    type: str
+    default: bbblb
+seealso:
+  - module: meet.coop.pool_node
+"""
+
+EXAMPLES = r"""
+---
+- name: Give an instance its place in the pool
+  meet.coop.pool_tenant:
+    tenants:
+      - name: sunflower
+        secret: "{{ instance_kept.secrets.bigbluebutton_secret }}"
+        duration_max: 120
+        participants_max: 50
+
+- name: Lock out a tenant that has left
+  meet.coop.pool_tenant:
+    tenants:
+      - name: sunflower
+        state: absent
+"""
+
+RETURN = r"""
+tenants:
+  description: What happened to each given tenant, in the order given.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The tenant.
+      type: str
+      returned: success
+    action:
+      description: V(created), V(changed), V(removed) or V(unchanged).
+      type: str
+      returned: success
+  sample: [{"name": "sunflower", "action": "created"}]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import Bbblb, converge_tenants
+from ansible_collections.meet.coop.plugins.module_utils._pool.model import Tenant
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "tenants": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "secret": {"type": "str", "no_log": True},
+                    "enabled": {"type": "bool", "default": True},
+                    "duration_max": {"type": "int"},
+                    "participants_max": {"type": "int"},
+                    "record": {"type": "bool", "default": False},
+                    "disabled_features": {"type": "list", "elements": "str", "default": []},
+                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                },
+                "required_if": [("state", "present", ["secret", "duration_max", "participants_max"])],
+            },
+            "engine": {"type": "str", "choices": ["bbblb"], "default": "bbblb"},
+            "bbblb_command": {"type": "path", "default": "/opt/bbblb/venv/bin/bbblb"},
+            "bbblb_config": {"type": "path", "default": "/etc/bbblb/bbblb.conf"},
+            "bbblb_user": {"type": "str", "default": "bbblb"},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    wanted = [
+        Tenant(
+            name=one["name"], secret=one["secret"] or "", enabled=one["enabled"], duration_max=one["duration_max"] or 0,
+            participants_max=one["participants_max"] or 0, record=one["record"], disabled_features=tuple(one["disabled_features"]),
+            state=one["state"],
+        )
+        for one in given["tenants"]
+    ]
+    engine = Bbblb(given["bbblb_command"], given["bbblb_config"], given["bbblb_user"], check_mode=module.check_mode)
+    try:
+        outcome = converge_tenants(engine, wanted)
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+    actions = {change.name: change.action for change in outcome.changes}
+    module.exit_json(
+        changed=bool(outcome.changes),
+        tenants=[{"name": tenant.name, "action": actions.get(tenant.name, "unchanged")} for tenant in wanted],
+        diff={
+            "before": {change.name: change.before for change in outcome.changes if change.before is not None},
+            "after": {change.name: change.after for change in outcome.changes if change.after is not None},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
