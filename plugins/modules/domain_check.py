@@ -47,7 +47,7 @@ options:
   resolver:
     description: Address of the resolver to ask. Left out, those of the controller's C(/etc/resolv.conf).
     type: str
-  port:
+  resolver_port:
     description: Port of O(resolver).
     type: int
     default: 53

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import dns
-from ansible_collections.meet.coop.plugins.module_utils._dns.records import RecordError, ascii_name
+from ansible_collections.meet.coop.plugins.module_utils._dns.names import RecordError, ascii_name
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 READY, WRONG_TARGET, UNRESOLVED = "ready", "wrong_target", "unresolved"
@@ -23,7 +23,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "addresses": {"type": "list", "elements": "str", "required": True},
     "target": {"type": "str"},
     "resolver": {"type": "str"},
-    "port": {"type": "int", "default": 53},
+    "resolver_port": {"type": "int", "default": 53},
     "timeout": {"type": "int", "default": 5},
     "fail": {"type": "bool", "default": False},
 }
@@ -74,7 +74,7 @@ class DomainCheck:
                 resolver.nameservers = [socket.getaddrinfo(params["resolver"], None, type=socket.SOCK_STREAM)[0][4][0]]
             except OSError as error:
                 raise CoopError(f"resolver {params['resolver']} can't be resolved itself: write its address") from error
-            resolver.port = params["port"]
+            resolver.port = params["resolver_port"]
         resolver.lifetime = float(params["timeout"])
         resolver.search = []
         resolver.cache = None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import dns
-from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._dns.names import RecordError, ascii_name
 
 TYPES = ("A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TXT")
 """Record types that can be managed."""
@@ -26,33 +26,6 @@ SINGLETONS = ("CNAME",)
 _TARGET_LAST = ("CNAME", "MX", "NS", "SRV")
 _TXT_CHUNK = 255
 MAX_TTL = 2**31 - 1
-
-
-class RecordError(CoopError):
-    """A record as the user wrote it can't be a DNS record."""
-
-
-def ascii_name(name: str) -> str:
-    """C(Bücher.example) -> C(xn--bcher-kva.example), lower case; wildcards and underscores pass.
-
-    Names outside ASCII follow IDNA 2008 (UTS 46 mapping), for which the Python library idna is needed.
-    """
-    if name.isascii():
-        return name.lower()
-    try:
-        import idna
-    except ImportError as error:
-        raise RecordError(f"'{name}' is written outside ASCII: install the Python library idna, or write its xn-- form") from error
-    labels = []
-    for label in name.replace("。", ".").split("."):
-        if label.isascii():
-            labels.append(label.lower())
-            continue
-        try:
-            labels.append(idna.encode(label, uts46=True).decode("ascii"))
-        except idna.IDNAError as error:
-            raise RecordError(f"'{name}' is not a valid internationalised name: {error}") from error
-    return ".".join(labels)
 
 
 def zone_name(zone: str) -> Any:

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to meet.coop: is a name served with a certificate that clients accept, and if not, what did the authority say."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+
+_PAUSE = 0.25
+_HANDSHAKE = 5.0
+_LOG_TAIL = 512 * 1024
+
+
+def context(ca_file: str | None) -> ssl.SSLContext:
+    """Trust as a client has it: C(ca_file), or the system's authorities."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CoopError(f"ca_file {ca_file} holds no certificates that can be read: {error}") from error
+
+
+def fault(host: str, address: tuple[str, int], trust: ssl.SSLContext) -> str | None:
+    """Why TLS for a name isn't good at an address, None when it is."""
+    try:
+        with (
+            socket.create_connection(address, timeout=_HANDSHAKE) as plain,
+            trust.wrap_socket(plain, server_hostname=host),
+        ):
+            return None
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not accepted ({error.verify_message})"
+    except ssl.SSLError as error:
+        return "there is no certificate for it" if "ALERT" in (error.reason or "").upper() else f"TLS fails ({error.reason or error})"
+    except OSError as error:
+        return f"nobody answers at {address[0]} port {address[1]} ({error.strerror or error})"
+
+
+def wait(
+    hosts: Sequence[str],
+    address: tuple[str, int],
+    ca_file: str | None,
+    seconds: float,
+    nudge: Callable[[], None] | None = None,
+) -> dict[str, str]:
+    """Wait until every host is served well; what is wrong with those that are not. Calls nudge once when some aren't at the first look."""
+    trust = context(ca_file)
+    deadline = time.monotonic() + seconds
+    waiting = {host: found for host in hosts if (found := fault(host, address, trust))}
+    if waiting and nudge:
+        nudge()
+    while waiting and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        waiting = {host: found for host in waiting if (found := fault(host, address, trust))}
+    return waiting
+
+
+def last_error(host: str, log: str | None, since: float) -> str | None:
+    """Caddy's last word about a host in its ACME log (one JSON object a line), not older than the Unix time given."""
+    if not log:
+        return None
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(entry, dict) or "error" not in entry:
+            continue
+        named = {entry.get("identifier"), *(entry.get("identifiers") or [])}
+        if host in named or f"[{host}]" in str(entry["error"]):
+            if float(entry.get("ts") or 0) < since:
+                return None
+            return " ".join(str(entry["error"]).split())
+    return None

@@ -1,0 +1,259 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: caddy_route
+short_description: Opens or closes the names of an instance at the edge
+version_added: 0.1.0
+description:
+  - Keeps one route in a running Caddy through its admin API, found again by its C(@id). Nobody else's route is touched, and no request in
+    flight is dropped. A configuration that Caddy refuses changes nothing.
+  - The first host is canonical; the others answer with a permanent redirect (308) to it. Caddy gets a certificate for each.
+  - With O(upstream), the route does what Greenlight needs. It passes the public host name, sets C(X-Forwarded-For), C(X-Forwarded-Proto)
+    and C(X-Forwarded-Host) itself, passes WebSocket, allows uploads only where Greenlight takes them, and answers 404 for
+    C(/api/v1/migrations), where accounts could be written with nothing but a secret.
+  - The whole configuration is also written to O(config_file), from which Caddy starts.
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+    details: Where Caddy does not run yet, the route is predicted as new. Certificates are not waited for.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  id:
+    description: Name of the route, usually the id of the service.
+    type: str
+    required: true
+  hosts:
+    description: Host names the route serves. The first is canonical. Required unless O(state=absent).
+    type: list
+    elements: str
+  upstream:
+    description: Where Greenlight listens, as V(HOST:PORT).
+    type: str
+  handlers:
+    description:
+      - Caddy's own handlers, as its JSON configuration has them, instead of O(upstream).
+      - They come after the redirect of the other hosts.
+    type: list
+    elements: dict
+  static:
+    description: Directories to serve files from, by path prefix, before O(upstream) is asked. Caddy must be able to read them.
+    type: dict
+    default: {}
+  body_limit:
+    description: Octets that a request may carry, apart from Greenlight's upload paths, which have their own limits. For O(upstream) only.
+    type: int
+    default: 1048576
+  trusted_proxies:
+    description:
+      - Address ranges of proxies in front of this one, whose C(X-Forwarded-*) headers are believed. For O(upstream) only.
+    type: list
+    elements: str
+    default: []
+  state:
+    description:
+      - V(maintenance) keeps the names and their certificates, and answers 503 with a page for people.
+      - V(absent) removes the route. Certificates stay in Caddy's storage.
+    type: str
+    choices: [present, maintenance, absent]
+    default: present
+  wait_certificate:
+    description:
+      - Seconds to wait until each host is served on O(connect) with a certificate that names it and chains to O(ca_file).
+      - V(0) does not wait.
+    type: int
+    default: 0
+  ca_file:
+    description: File of the authorities to accept while waiting. Left out, those of the system.
+    type: path
+  connect:
+    description: Address and port where this host serves TLS.
+    type: str
+    default: 127.0.0.1:443
+  acme_log:
+    description: Caddy's log of its dealings with the authority, to tell why a certificate did not come.
+    type: path
+    default: /var/log/caddy/acme.log
+  admin:
+    description: Caddy's admin API, as a socket's path or a URL.
+    type: str
+    default: /run/caddy/admin.sock
+  config_file:
+    description: File that Caddy starts from, written whenever it differs from what is running.
+    type: path
+    default: /etc/caddy/edge.json
+seealso:
+  - module: meet.coop.caddy_base
+    description: Everything in Caddy's configuration but the routes.
+"""
+
+EXAMPLES = r"""
+- name: Open the names of an instance and wait for their certificates
+  meet.coop.caddy_route:
+    id: sunflower
+    hosts: [meet.sunflower.example, sunflower.meet.example.org]
+    upstream: 127.0.0.1:5000
+    static:
+      /branding: /srv/branding/sunflower
+    wait_certificate: 120
+
+- name: Serve something else by Caddy's own handlers
+  meet.coop.caddy_route:
+    id: status
+    hosts: [status.example.org]
+    handlers:
+      - handler: static_response
+        status_code: 200
+        body: good
+
+- name: Tell people that work is being done
+  meet.coop.caddy_route:
+    id: sunflower
+    hosts: [meet.sunflower.example, sunflower.meet.example.org]
+    state: maintenance
+
+- name: Close the names
+  meet.coop.caddy_route:
+    id: sunflower
+    state: absent
+"""
+
+RETURN = r"""
+route:
+  description: The route as Caddy keeps it, or null when it is absent.
+  returned: success
+  type: dict
+certificate_seconds:
+  description: How long was waited for certificates.
+  returned: when O(wait_certificate) is not 0 and not in check mode
+  type: float
+  sample: 4.3
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.meet.coop.plugins.module_utils._edge import certificate, routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.admin import AdminUnreachable
+from ansible_collections.meet.coop.plugins.module_utils._edge.base import instance_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "id": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str"},
+    "upstream": {"type": "str"},
+    "handlers": {"type": "list", "elements": "dict"},
+    "static": {"type": "dict", "default": {}},
+    "body_limit": {"type": "int", "default": routes.DEFAULT_BODY_LIMIT},
+    "trusted_proxies": {"type": "list", "elements": "str", "default": []},
+    "state": {"type": "str", "choices": ["present", "maintenance", "absent"], "default": "present"},
+    "wait_certificate": {"type": "int", "default": 0},
+    "ca_file": {"type": "path"},
+    "connect": {"type": "str", "default": "127.0.0.1:443"},
+    "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
+    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
+    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """One route from options to result. Raises CoopError."""
+    route_id = routes.check_id(params["id"])
+    wanted = None
+    if params["state"] != "absent":
+        wanted = routes.make_route(
+            route_id,
+            params["hosts"],
+            upstream=params["upstream"],
+            handlers=params["handlers"],
+            static=params["static"],
+            maintenance=params["state"] == "maintenance",
+            trusted_proxies=params["trusted_proxies"],
+            body_limit=params["body_limit"],
+        )
+    after = wanted.as_config() if wanted else None
+    store = Store(params["admin"], params["config_file"])
+    running, saved = store.observe()
+    before = routes.observe(instance_routes(running)).get(route_id)
+    kept = routes.observe(instance_routes(saved)).get(route_id)
+    if before == after and kept != after:
+        before = kept  # a run that ended before it could save, or a file changed by hand
+    changed = before != after
+
+    def plan(current: Any) -> list[dict[str, Any]] | None:
+        if current is None:
+            raise CoopError("Caddy runs without the server 'edge': apply role edge to this host first")
+        return routes.diff(current, [wanted] if wanted else [], [] if wanted else [route_id])
+
+    if running is not None and changed:
+        plan(_routes(running))
+    started = time.time()
+    header = routes.PREFIX + route_id
+    result: dict[str, Any] = {
+        "changed": changed,
+        "route": after,
+        "diff": {"before": before or {}, "after": after or {}, "before_header": header, "after_header": header},
+    }
+    if check_mode:
+        return result
+    if changed:
+        store.change(routes.ROUTES, plan)
+    if wanted and params["wait_certificate"]:
+        if running is None and not changed:
+            raise AdminUnreachable(f"Caddy's admin address {params['admin']} does not answer: is Caddy running?")
+        _wait(params, wanted, store, started, changed)
+        result["certificate_seconds"] = round(time.time() - started, 2)
+    return result
+
+
+def _routes(config: dict[str, Any]) -> Any:
+    found: Any = config
+    for key in ("apps", "http", "servers", "edge", "routes"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: float, changed: bool) -> None:
+    host, _colon, port = params["connect"].rpartition(":")
+    if not port.isdigit():
+        raise CoopError(f"connect '{params['connect']}' is not ADDRESS:PORT such as 127.0.0.1:443")
+    nudge = None if changed else store.restart_attempts
+    missing = certificate.wait(wanted.hosts, (host.strip("[]"), int(port)), params["ca_file"], params["wait_certificate"], nudge)
+    if missing:
+        told = []
+        for name, why in missing.items():
+            said = certificate.last_error(name, params["acme_log"], started - 3600)
+            told.append(f"{name}: {why}" + (f"; the authority's answer to Caddy was: {said}" if said else ""))
+        raise CoopError(f"not served well after {params['wait_certificate']} s: " + "; ".join(told))
+
+
+def main() -> None:
+    module = AnsibleModule(
+        ARGUMENT_SPEC,
+        supports_check_mode=True,
+        required_if=[("state", "present", ["hosts"]), ("state", "maintenance", ["hosts"])],
+        mutually_exclusive=[("upstream", "handlers")],
+    )
+    try:
+        result = run(module.params, module.check_mode)
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
