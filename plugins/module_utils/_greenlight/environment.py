@@ -28,7 +28,7 @@ SMTP_SECURITY = ("starttls", "tls", "none")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOSTNAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
-_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|ACCESS_KEY|API_KEY|CLIENT_CERT")
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|PRIVATE|REDISCLI_AUTH|ACCESS_KEY|API_KEY|CLIENT_CERT")
 _USERINFO = re.compile(r"(?<=://)([^/@\s]*):([^/@\s]*)@")
 
 #: Variables that options of their own decide. Through `environment` they would slip past the checks below.

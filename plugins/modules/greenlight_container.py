@@ -1,0 +1,538 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: greenlight_container
+short_description: Runs a Greenlight instance in Docker
+version_added: 0.1.0
+description:
+  - Keeps one Greenlight container together with its own Redis, bridge network and storage volume, and waits until it is ready.
+  - Ready means more than running. The migrations are proven complete, and the health check is good after a request that
+    warms the database connection up; Greenlight's own start script ignores failed migrations.
+  - The container is published on C(127.0.0.1) only, on a port that stays the same across restarts, reboots and replacements.
+  - A container is replaced only when it differs in something that cannot be changed in place. The old one is kept until the
+    new one is proven, and comes back when the new one fails. A new image is first tried beside the running container.
+  - A run that was killed at any moment is put right by the next one.
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+    details: On a host without Docker everything is predicted as new, with the first free port of O(port_range).
+  diff_mode:
+    support: full
+    details: Shows the parameters that differ. Secrets are masked; V((changed\)) marks a masked value that differs.
+  idempotent:
+    support: full
+requirements:
+  - docker >= 5.0.0 (the Docker SDK for Python)
+options:
+  name:
+    description: Id of the instance. Names of containers, network and volume are made from it.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) runs the instance and waits until it is ready.
+      - V(stopped) stops it and keeps everything.
+      - V(absent) removes containers and network and gives the port back. The data stays unless O(purge=true).
+    type: str
+    choices: [present, stopped, absent]
+    default: present
+  purge:
+    description: With O(state=absent), remove the volume with all uploads too. The database is not touched.
+    type: bool
+    default: false
+  image:
+    description: Image of Greenlight. Use an exact tag. Required for O(state=present).
+    type: str
+  redis_image:
+    description: Image of Redis 6 or newer.
+    type: str
+    default: redis:7-alpine
+  pull:
+    description:
+      - V(missing) downloads an image that is not on the host.
+      - V(never) fails instead.
+      - V(always) asks the registry whether the name stands for another content by now, and downloads it if so.
+    type: str
+    choices: [missing, never, always]
+    default: missing
+  hostname:
+    description: Host name that users see; requests for any other are refused. Required for O(state=present).
+    type: str
+  secret_key_base:
+    description: Key of Greenlight's cookies, 32 characters or more. Required for O(state=present).
+    type: str
+  redis_password:
+    description: Password of the instance's Redis, 16 or more letters and digits. Required for O(state=present).
+    type: str
+  database:
+    description: The instance's database. Required for O(state=present).
+    type: dict
+    suboptions:
+      host:
+        description: Name or IPv4 address as seen from the container.
+        type: str
+        required: true
+      port:
+        description: Port of the server.
+        type: int
+        default: 5432
+      name:
+        description: Name of the database.
+        type: str
+        required: true
+      user:
+        description: Role that owns the database.
+        type: str
+        required: true
+      password:
+        description: Password of O(database.user); any characters.
+        type: str
+        required: true
+  bigbluebutton:
+    description:
+      - The BigBlueButton server or balancer. Required for O(state=present).
+      - Greenlight without these two would use a public demo server.
+    type: dict
+    suboptions:
+      endpoint:
+        description: Base URL of the API.
+        type: str
+        required: true
+      secret:
+        description: The shared secret.
+        type: str
+        required: true
+  smtp:
+    description: The account that mails are sent through. Left out, no mail is sent and new users count as verified.
+    type: dict
+    suboptions:
+      server:
+        description: Name of the server.
+        type: str
+        required: true
+      port:
+        description: Port of the server, 587 for STARTTLS and 465 for TLS as a rule.
+        type: int
+        default: 587
+      security:
+        description: V(starttls) insists on STARTTLS, V(tls) encrypts from the start, V(none) does neither.
+        type: str
+        choices: [starttls, tls, none]
+        default: starttls
+      auth:
+        description: How to log in; left out, the way is agreed on when there is a username.
+        type: str
+        choices: [plain, login, cram_md5, none]
+      username:
+        description: Login name.
+        type: str
+      password:
+        description: Login password.
+        type: str
+      password_var:
+        description: Ignored; lets a member's C(smtp) be handed over as it stands in the membership file.
+        type: str
+      sender_email:
+        description: Address that mails come from.
+        type: str
+        required: true
+      sender_name:
+        description: Name that mails come from.
+        type: str
+      helo_domain:
+        description: Domain to greet the server with; that of O(smtp.sender_email) when left out.
+        type: str
+      verify:
+        description: Whether the server's certificate is checked.
+        type: bool
+        default: true
+  oidc:
+    description: Sign-in by OpenID Connect; turns local sign-in and sign-up off.
+    type: dict
+    suboptions:
+      issuer:
+        description: URL of the provider.
+        type: str
+        required: true
+      client_id:
+        description: Name of the instance at the provider.
+        type: str
+        required: true
+      client_secret:
+        description: Secret of the instance at the provider.
+        type: str
+        required: true
+      client_secret_var:
+        description: Ignored; lets a member's C(oidc) be handed over as it stands in the membership file.
+        type: str
+      redirect:
+        description: Public base URL of the instance; made from O(hostname) when left out.
+        type: str
+      uid_field:
+        description: Claim that identifies a user, C(sub) when left out.
+        type: str
+      logout_path:
+        description: Appended to the issuer to sign out there too.
+        type: str
+      match_email:
+        description: Recognise accounts that exist already by their mail address.
+        type: bool
+        default: false
+  locale:
+    description: Default language, such as V(en) or V(de).
+    type: str
+  environment:
+    description:
+      - Further environment variables. Those without a value are left out. Variables that an option decides, and names
+        that look like secrets, are refused.
+    type: dict
+    default: {}
+  secret_environment:
+    description: Further environment variables whose values are never shown.
+    type: dict
+    default: {}
+  ca_file:
+    description: Bundle of certificate authorities on the host that the container trusts instead of its image's own.
+    type: path
+  skip_health_checks:
+    description: Parts that the health check leaves out. That of SMTP is always left out, because it fails on working servers.
+    type: list
+    elements: str
+    choices: [database, redis, bigbluebutton]
+    default: []
+  resources:
+    description: Limits of the container.
+    type: dict
+    default: {}
+    suboptions:
+      memory:
+        description: Memory; there is no swap beyond it.
+        type: str
+        default: 1g
+      cpus:
+        description: Processors.
+        type: float
+        default: 1.0
+      pids:
+        description: Processes and threads.
+        type: int
+        default: 512
+      redis_memory:
+        description: Memory of the instance's Redis, two thirds of it for data.
+        type: str
+        default: 96m
+  port_range:
+    description: First and last port that a new instance may get.
+    type: list
+    elements: int
+    default: [5100, 5999]
+  rehearse:
+    description: Try a new image beside the running container before replacing it.
+    type: bool
+    default: true
+  ready_timeout:
+    description: Seconds the instance may take to become ready.
+    type: int
+    default: 300
+  state_root:
+    description: Directory below which every instance has one for its state.
+    type: path
+    default: /var/lib/meet-coop/instances
+  docker_host:
+    description: Where Docker listens.
+    type: str
+    default: unix:///var/run/docker.sock
+notes:
+  - Uploads are in the volume C(greenlight-NAME-storage); the Redis keeps nothing.
+  - Names that Docker sees during a replacement end in C(.next), C(.rehearsal) and C(.previous).
+seealso:
+  - module: meet.coop.instance_secrets
+  - module: meet.coop.greenlight_database
+  - module: meet.coop.greenlight_settings
+  - module: meet.coop.caddy_route
+"""
+
+EXAMPLES = r"""
+---
+- name: Run an instance
+  meet.coop.greenlight_container:
+    name: sunflower
+    image: bigbluebutton/greenlight:v3.8.2.4
+    hostname: meet.sunflower.example
+    secret_key_base: "{{ kept.secrets.secret_key_base }}"
+    redis_password: "{{ kept.secrets.redis_password }}"
+    database:
+      host: 10.213.0.1
+      name: greenlight_sunflower
+      user: greenlight_sunflower
+      password: "{{ kept.secrets.database_password }}"
+    bigbluebutton:
+      endpoint: https://pool.example.org/t/sunflower/bigbluebutton/api/
+      secret: "{{ kept.secrets.pool_secret }}"
+    smtp:
+      server: mail.example.org
+      auth: plain
+      username: sunflower
+      password: "{{ sunflower_smtp_password }}"
+      sender_email: meet@sunflower.example
+      sender_name: Sunflower
+    locale: en
+    resources:
+      memory: 1g
+      cpus: 1.5
+  register: instance
+
+- name: Stop an instance
+  meet.coop.greenlight_container:
+    name: sunflower
+    state: stopped
+
+- name: Remove an instance with its uploads
+  meet.coop.greenlight_container:
+    name: sunflower
+    state: absent
+    purge: true
+"""
+
+RETURN = r"""
+port:
+  description: Port on C(127.0.0.1) that the instance answers on.
+  returned: success, null for an absent instance
+  type: int
+  sample: 5100
+container_id:
+  description: Id of the container. Null where check mode cannot know it.
+  returned: success
+  type: str
+image_id:
+  description: Id of the container's image. Null where check mode cannot know it.
+  returned: success
+  type: str
+version:
+  description: Version that the instance itself reports.
+  returned: success
+  type: str
+  sample: v3.8.2.4
+actions:
+  description: What was done, in words and in order.
+  returned: success
+  type: list
+  elements: str
+  sample: [create network greenlight-sunflower, create container greenlight-sunflower]
+log:
+  description: The last lines of the container's log, secrets masked.
+  returned: when the instance did not become ready
+  type: list
+  elements: str
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import container
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import build_environment
+
+
+def connect(module: AnsibleModule) -> Any:
+    """A client of the Docker daemon, or None in check mode on a host that has no Docker yet."""
+    host = module.params["docker_host"]
+    path = host.removeprefix("unix://") if host.startswith("unix://") else None
+    if module.check_mode and path and not os.path.exists(path):
+        return None
+    try:
+        import docker
+        import docker.errors
+    except ImportError:
+        if module.check_mode:
+            return None
+        module.fail_json(msg=missing_required_lib("docker >= 5.0.0"))
+    if int(docker.__version__.split(".")[0]) < 5:
+        module.fail_json(msg=f"the Docker SDK for Python on this host is {docker.__version__}; 5.0.0 or newer is needed")
+    try:
+        return docker.APIClient(base_url=host, version="auto", timeout=120)
+    except docker.errors.DockerException as error:
+        raise CoopError(f"Docker does not answer on {host}; see systemctl status docker ({error})") from error
+
+
+def specification(params: dict[str, Any]) -> container.Spec:
+    """The module's options as the instance they describe. Raises CoopError naming the option at fault."""
+    name = container.check_name(params["name"])
+    first, last = (*params["port_range"], 0, 0)[:2]
+    if len(params["port_range"]) != 2 or not 1024 <= first <= last <= 65535:
+        raise CoopError(f"port_range {params['port_range']} is not [first, last] between 1024 and 65535")
+    if params["state"] != "present":
+        return container.Spec(name=name, image="", redis_image="", hostname="", state_root=params["state_root"])
+    resources = params["resources"]
+    if resources["cpus"] < 0.01 or resources["pids"] < 16:
+        raise CoopError("resources.cpus must be 0.01 or more, and resources.pids 16 or more")
+    if params["ca_file"] and not os.path.isabs(params["ca_file"]):
+        raise CoopError(f"ca_file '{params['ca_file']}' is not an absolute path")
+    environment = build_environment(
+        hostname=params["hostname"],
+        secret_key_base=params["secret_key_base"],
+        redis_host=container.redis_name(name),
+        redis_password=params["redis_password"],
+        database=params["database"],
+        bigbluebutton=params["bigbluebutton"],
+        smtp=params["smtp"],
+        oidc=params["oidc"],
+        locale=params["locale"],
+        with_ca_file=bool(params["ca_file"]),
+        skip_health_checks=params["skip_health_checks"],
+        extra=params["environment"],
+        secret_extra=params["secret_environment"],
+    )
+    return container.Spec(
+        name=name,
+        image=params["image"],
+        redis_image=params["redis_image"],
+        hostname=params["hostname"],
+        environment=environment,
+        redis_password=params["redis_password"],
+        secret_names=frozenset(params["secret_environment"]),
+        ca_file=params["ca_file"],
+        memory=container.parse_memory(resources["memory"], "resources.memory"),
+        cpus=resources["cpus"],
+        pids=resources["pids"],
+        redis_memory=container.parse_memory(resources["redis_memory"], "resources.redis_memory"),
+        port_range=(first, last),
+        pull=params["pull"],
+        rehearse=params["rehearse"],
+        ready_timeout=params["ready_timeout"],
+        state_root=params["state_root"],
+    )
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Observe, compare, change."""
+    spec = specification(module.params)
+    api = connect(module)
+    write = not module.check_mode
+    if module.params["state"] == "present":
+        result, before, after = container.converge(api, spec, write)
+    else:
+        result, before, after = container.withdraw(api, spec, module.params["state"], module.params["purge"], write)
+    return {
+        "changed": bool(result.actions),
+        "port": result.port,
+        "container_id": result.container_id,
+        "image_id": result.image_id,
+        "version": result.version,
+        "actions": result.actions,
+        "diff": {"before": before, "after": after},
+    }
+
+
+def argument_spec() -> dict[str, Any]:
+    """The module's options."""
+
+    def text(required: bool = False, no_log: bool = False, **more: Any) -> dict[str, Any]:
+        return {"type": "str", "required": required, "no_log": no_log, **more}
+
+    return {
+        "name": text(required=True),
+        "state": text(choices=["present", "stopped", "absent"], default="present"),
+        "purge": {"type": "bool", "default": False},
+        "image": text(),
+        "redis_image": text(default="redis:7-alpine"),
+        "pull": text(choices=["missing", "never", "always"], default="missing"),
+        "hostname": text(),
+        "secret_key_base": text(no_log=True),
+        "redis_password": text(no_log=True),
+        "database": {
+            "type": "dict",
+            "options": {
+                "host": text(required=True),
+                "port": {"type": "int", "default": 5432},
+                "name": text(required=True),
+                "user": text(required=True),
+                "password": text(required=True, no_log=True),
+            },
+        },
+        "bigbluebutton": {
+            "type": "dict",
+            "options": {"endpoint": text(required=True), "secret": text(required=True, no_log=True)},
+        },
+        "smtp": {
+            "type": "dict",
+            "options": {
+                "server": text(required=True),
+                "port": {"type": "int", "default": 587},
+                "security": text(choices=["starttls", "tls", "none"], default="starttls"),
+                "auth": text(choices=["plain", "login", "cram_md5", "none"]),
+                "username": text(),
+                "password": text(no_log=True),
+                "password_var": text(),
+                "sender_email": text(required=True),
+                "sender_name": text(),
+                "helo_domain": text(),
+                "verify": {"type": "bool", "default": True},
+            },
+        },
+        "oidc": {
+            "type": "dict",
+            "options": {
+                "issuer": text(required=True),
+                "client_id": text(required=True),
+                "client_secret": text(required=True, no_log=True),
+                "client_secret_var": text(),
+                "redirect": text(),
+                "uid_field": text(),
+                "logout_path": text(),
+                "match_email": {"type": "bool", "default": False},
+            },
+        },
+        "locale": text(),
+        "environment": {"type": "dict", "default": {}},
+        "secret_environment": {"type": "dict", "default": {}, "no_log": True},
+        "ca_file": {"type": "path"},
+        "skip_health_checks": {"type": "list", "elements": "str", "choices": ["database", "redis", "bigbluebutton"], "default": []},
+        "resources": {
+            "type": "dict",
+            "default": {},
+            "apply_defaults": True,
+            "options": {
+                "memory": text(default="1g"),
+                "cpus": {"type": "float", "default": 1.0},
+                "pids": {"type": "int", "default": 512},
+                "redis_memory": text(default="96m"),
+            },
+        },
+        "port_range": {"type": "list", "elements": "int", "default": [5100, 5999]},
+        "rehearse": {"type": "bool", "default": True},
+        "ready_timeout": {"type": "int", "default": 300},
+        "state_root": {"type": "path", "default": "/var/lib/meet-coop/instances"},
+        "docker_host": text(default="unix:///var/run/docker.sock"),
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        supports_check_mode=True,
+        required_if=[
+            ("state", "present", ("image", "hostname", "secret_key_base", "redis_password", "database", "bigbluebutton")),
+        ],
+    )
+    try:
+        module.exit_json(**run(module))
+    except container.ContainerError as error:
+        module.fail_json(msg=str(error), **({"log": error.log} if error.log else {}))
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
