@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from contextlib import asynccontextmanager
 
 import bbblb
@@ -92,6 +93,8 @@ def patient_poll(original):
 model.TenantOverride.apply = strict_clamp(model.TenantOverride.apply)
 model.Meeting.select = select_meetings(model.Meeting.select)
 MeetingPoller.poll_one = patient_poll(MeetingPoller.poll_one)
+# Two lines per node and poll say nothing; changes of a node's health are warnings and stay.
+logging.getLogger("bbblb.services.poller").setLevel(logging.WARNING)
 
 from bbblb.web import make_app  # after the corrections
 
