@@ -232,13 +232,17 @@ def connect(login: Login, application: str = "meet.coop") -> psycopg.Connection[
     Raises ServerUnreachable, LoginRefused, DatabaseMissing or DatabaseError.
     """
     import psycopg
+    from psycopg.types.string import StrDumper
 
     try:
-        return psycopg.connect(**_parameters(login, login.db, application), autocommit=True, prepare_threshold=None)
+        conn = psycopg.connect(**_parameters(login, login.db, application), autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as exc:
         first = _one_line(exc)
     except psycopg.Error as exc:
         raise DatabaseError(f"database {login.db} on {login.where}: {_one_line(exc)}") from None
+    else:
+        conn.adapters.register_dumper(str, StrDumper)  # as text: an unknown type cannot be used twice in one statement
+        return conn
     # libpq gives no SQLSTATE for a failed connection and its text may be translated: ask the server what it has.
     try:
         with psycopg.connect(**_parameters(login, "postgres", application), autocommit=True, prepare_threshold=None) as conn:
