@@ -49,6 +49,8 @@ def show(value: object, limit: int = 60) -> str:
         return "nothing (null)"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
     text = str(value)
     text = "".join(c if c.isprintable() else "?" for c in text[: limit + 1])
     if len(text) > limit:

@@ -277,9 +277,11 @@ def _problems_of(texts: dict[str, str], today: datetime.date) -> tuple[list[Prob
         # A file that cannot be read would make everything that refers to it look wrong.
         return problems, [], None
     root = merge(roots, problems)
-    problems.extend(check_shape(root))
+    # A value that could not be read is complained about once.
+    unread = {(problem.file, problem.line) for problem in problems}
     found, warnings = check_meaning(root, today)
-    return problems + found, warnings, root
+    problems.extend(problem for problem in check_shape(root) + found if (problem.file, problem.line) not in unread)
+    return problems, warnings, root
 
 
 def build(texts: dict[str, str], today: datetime.date | None = None) -> Membership:

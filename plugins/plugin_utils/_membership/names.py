@@ -18,7 +18,7 @@ def hostname(text: str) -> tuple[str | None, str]:
     """A name as DNS compares it (lower case, xn-- labels, no final dot), or None and what is wrong with it."""
     name = text.strip()
     if "://" in name or "/" in name:
-        inner = name.split("://", 1)[-1].split("/", 1)[0]
+        inner = name.split("://", 1)[-1].split("/", 1)[0].partition(":")[0]
         return (
             None,
             f"is an address, not a host name; write only {inner}" if inner else "is not a host name; write one such as meet.rosa.example",
@@ -45,7 +45,7 @@ def hostname(text: str) -> tuple[str | None, str]:
     for part in labels:
         if not _LABEL.match(part):
             said = f'part "{part}"' if part else "an empty part"
-            return None, f"holds {said}; each part is 1 to 63 letters, digits or '-', and neither begins nor ends with '-'"
+            return None, f"holds {said}; write parts of 1 to 63 letters, digits or '-' that neither begin nor end with '-'"
     if labels[-1].isdigit():
         return None, "is an IP address, or ends in a number; write a host name such as meet.rosa.example"
     return name, ""

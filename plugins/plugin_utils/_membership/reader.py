@@ -151,7 +151,7 @@ class _Builder:
                 value = raw = event.value
                 if event.tag and event.tag != "!":
                     self._tag(event.tag, line)
-                if event.implicit[0] or (event.tag in _CORE_TAGS and event.tag != "tag:yaml.org,2002:str"):
+                if (event.implicit[0] and event.tag != "!") or (event.tag in _CORE_TAGS and event.tag != "tag:yaml.org,2002:str"):
                     value = _scalar(raw)
                 if event.anchor:
                     self.anchors[event.anchor] = value
@@ -296,6 +296,18 @@ _YAML_HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
+_QUOTED = re.compile(r"""(?:^\s*|[:,\[{-]\s+)(?:"(?P<double>(?:[^"\\]|\\.)*"?)|'(?P<single>(?:[^']|'')*'?))""")
+
+
+def _unclosed_quote(lines: Sequence[str]) -> int:
+    """Number of the first line with a value that begins with a quote and has no other one; 0 if there is none."""
+    for number, line in enumerate(lines, 1):
+        for found in _QUOTED.finditer(line):
+            if not (found["double"] or found["single"] or "").endswith(('"', "'")):
+                return number
+    return 0
+
+
 def _yaml_problem(file: str, text: str, exc: yaml.YAMLError) -> Problem:
     mark = getattr(exc, "problem_mark", None) or getattr(exc, "context_mark", None)
     line = mark.line + 1 if mark is not None else 1
@@ -305,6 +317,9 @@ def _yaml_problem(file: str, text: str, exc: yaml.YAMLError) -> Problem:
     before = lines[line - 1] if lines else ""
     if "\t" in before[: len(before) - len(before.lstrip())] or (mark is not None and before[mark.column : mark.column + 1] == "\t"):
         return Problem(file, line, "a tab is used for spacing; use spaces")
+    opened = _unclosed_quote(lines[:line])
+    if opened:
+        return Problem(file, opened, "not valid YAML: a quote that is opened on this line is not closed on it; close it, or remove it")
     hint = next((human for pattern, human in _YAML_HINTS if pattern in said), "check this line and the one above it")
     return Problem(file, line, f"not valid YAML: {hint}")
 
@@ -380,7 +395,7 @@ def merge(roots: Sequence[Map], problems: list[Problem]) -> Map:
     """One root out of several files; what stands twice is a problem that names both places."""
     first = roots[0]
     for root in roots:
-        for section in SECTIONS:
+        for section in (*SECTIONS, "defaults"):
             if section in root and root[section] is None:
                 root[section] = Map(root.file, root.lines[section])
     if len(roots) == 1:

@@ -222,40 +222,54 @@ class Checker:
         left = day(owner.get("left"))
         return left is not None and left <= self.today
 
+    def active(self, owner: dict[str, Any]) -> bool:
+        joined = day(owner.get("joined"))
+        return not self.has_left(owner) and not (joined and joined > self.today)
+
     def check_producer(self, path: Path, name: object, does: str) -> None:
         """The name has to be that of an active producer member."""
         if not isinstance(name, str):
             return
         member = self.members.get(name)
         if member is None:
-            self.bad(path, f"{show(name)} is not a member; {self.choose(self.producers())}")
+            self.bad(path, f"{show(name)} is not a member; {self.name_producers()}")
             return
         if not isinstance(member, dict):
             return
-        classes = member.get("classes")
         joined = day(member.get("joined"))
-        if isinstance(classes, list) and "producer" not in classes:
+        if self.classes(member) == {"consumer"}:
             self.bad(
                 path,
-                f"member {show(name)} is not a producer, and only a producer {does}; add producer to its classes, or {self.choose(self.producers())}",
+                f"member {show(name)} is not a producer, and only a producer {does}; "
+                f"add producer to its classes, or {self.name_producers()}",
             )
         elif self.has_left(member):
-            self.bad(path, f"member {show(name)} left on {member['left']}; {self.choose(self.producers())}")
+            self.bad(
+                path,
+                f"member {show(name)} left on {member['left']}; {self.name_producers()}",
+            )
         elif joined and joined > self.today:
-            self.bad(path, f"member {show(name)} joins only on {joined}; {self.choose(self.producers())}")
+            self.bad(
+                path,
+                f"member {show(name)} joins only on {joined}; {self.name_producers()}",
+            )
 
-    def producers(self) -> list[str]:
-        return [
-            name
-            for name, member in self.members.items()
-            if isinstance(member, dict) and "producer" in items(member.get("classes")) and not self.has_left(member)
-        ]
+    def name_producers(self) -> str:
+        """Advice that names the active producers."""
+        found = [name for name, member in self.members.items() if "producer" in self.classes(mapping(member)) and self.active(member)]
+        return self.choose(found, "there is no active producer yet, add one first")
 
     @staticmethod
-    def choose(names: Sequence[str]) -> str:
+    def classes(member: dict[str, Any]) -> set[Any]:
+        """A member's classes; empty unless each is one we know, so that a misspelt one is complained about once."""
+        classes = [name for name in items(member.get("classes")) if isinstance(name, str)]
+        return set(classes) if set(classes) <= {"consumer", "producer"} else set()
+
+    @staticmethod
+    def choose(names: Sequence[str], none: str = "there is none to name yet, add it first") -> str:
         """Advice that names what can be written."""
         if not names:
-            return "there is none to name yet, add it first"
+            return none
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         return f"write {shown}" if len(names) == 1 else f"write one of {shown}"
 
@@ -264,7 +278,7 @@ class Checker:
             self.bad(path, f"container host {show(name)} is not among container_hosts; {self.choose(list(self.hosts))}")
 
     def check_image(self, path: Path, image: object) -> None:
-        if not isinstance(image, str) or "@sha256:" in image:
+        if not isinstance(image, str) or "@sha256:" in image or "//" in image:
             return
         last = image.rsplit("/", 1)[-1]
         tag = last.partition(":")[2]
@@ -283,7 +297,7 @@ class Checker:
         self.check_host_name((*path, "server"), smtp.get("server"))
         self.check_host_name((*path, "helo_domain"), smtp.get("helo_domain"))
         username, password = smtp.get("username"), smtp.get("password_var")
-        if username and not password and "password_var" not in smtp:
+        if username and not password and not {"password_var", "password"} & set(smtp):
             self.bad(
                 (*path, "username"), "there is a user name but no password; write password_var: and the name of the variable that holds it"
             )
@@ -299,7 +313,8 @@ class Checker:
         if name in _NAMES_TAKEN or name in self.hosts:
             self.bad(
                 path,
-                f"{show(name)} is already the name of a {'host' if name in self.hosts else 'host or group'} in the inventory; choose another id",
+                f"{show(name)} is already the name of a {'host' if name in self.hosts else 'host or group'} in the inventory; "
+                "choose another id",
             )
         self.check_owner(path, service, tier)
         accounts = mapping(service.get("accounts"))
@@ -360,7 +375,7 @@ class Checker:
                 (*path, "tier"),
                 "the consumer tier is for members; write tier: dedicated_container, dedicated_server or accounts for a client",
             )
-        if kind == "member" and tier == "consumer" and isinstance(owner.get("classes"), list) and "consumer" not in owner["classes"]:
+        if kind == "member" and tier == "consumer" and self.classes(owner) == {"producer"}:
             self.bad(
                 (*path, "member"),
                 f"member {show(owner_id)} is not of class consumer; add consumer to its classes, or choose a dedicated tier",
@@ -405,7 +420,7 @@ class Checker:
                     f"service {show(instance)} is of tier accounts itself; write the id of one that has a site of its own",
                 )
             elif "client" in target:
-                self.bad((*path, "instance"), f"service {show(instance)} belongs to a client; accounts stand on a site that a member runs")
+                self.bad((*path, "instance"), f"service {show(instance)} belongs to a client; write the id of one that a member runs")
             elif target.get("state", "present") != "present" and service.get("state", "present") == "present":
                 self.bad(
                     (*path, "instance"), f"service {show(instance)} is {show(target.get('state'))[1:-1]}; accounts need one that is present"
@@ -420,7 +435,9 @@ class Checker:
                 if key not in limits:
                     continue
                 if limits[key] == 0 and not isinstance(limits[key], bool):
-                    said = f"0 means no limit, which the consumer tier does not have: its members share one pool; write a number such as {example}"
+                    said = (
+                        f"0 means no limit, which the consumer tier does not have: members share one pool; write a number such as {example}"
+                    )
                     self.bad((*place, "limits", key), said)
                 break
 
@@ -523,7 +540,7 @@ class Checker:
                     self.bad(place, f"{show(claimed)} stands twice; keep one")
                 else:
                     at = "{}:{}".format(*where(self.root, other))
-                    self.bad(place, f"{show(claimed)} is already the name of {label(other[:2])} ({at}); a name leads to one service only")
+                    self.bad(place, f"{show(claimed)} is already the name of {label(other[:2])} ({at}); a name leads to one service only, choose another")
 
 
 def check_meaning(root: Map, today: datetime.date) -> tuple[list[Problem], list[Problem]]:

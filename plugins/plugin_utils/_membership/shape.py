@@ -194,7 +194,7 @@ def _variable_for(path: Sequence[object], key: str) -> str:
     owner = next((str(step) for step in path[1:2]), "")
     owner = re.sub(r"[^a-z0-9_]", "_", owner.lower()) if path and path[0] == "services" else ""
     kind = "oidc" if "oidc" in path else "smtp" if "smtp" in path else ""
-    return "_".join(part for part in (owner, kind, key.removesuffix("_var").removeprefix("client_")) if part)
+    return "_".join(part for part in ("vault", owner, kind, key.removesuffix("_var").removeprefix("client_")) if part)
 
 
 def _missing_keys(root: Map, path: tuple[object, ...], error: Any) -> Iterator[Problem]:
@@ -242,7 +242,7 @@ def _explain(root: Map, path: tuple[object, ...], error: Any) -> str:
         case "enum":
             choices = [str(choice) for choice in wanted if choice is not None]
             close = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.5)
-            return f"{shown} is not one of {', '.join(choices)}; " + (f"did you mean {close[0]}?" if close else f"write {choices[0]}, say")
+            return f"{shown} is not one of {', '.join(choices)}; " + (f"did you mean {close[0]}?" if close else "write one of these")
         case "const":
             return f"{shown} is not possible here; write {wanted}"
         case "minimum" | "maximum":
@@ -270,7 +270,9 @@ def _wrong_type(value: object, raw: str | None, shown: str, wanted: list[str], s
     if value is None:
         shown = "nothing"
     said = " or ".join(_TYPES[name] for name in kinds)
-    if kind in ("integer", "number"):
+    if kind in ("integer", "number") and isinstance(value, str) and value.isascii() and value.isdigit():
+        advice = f"write it without quotes: {value}"
+    elif kind in ("integer", "number"):
         advice = f"write a number{_such_as(schema)}"
     elif kind == "boolean":
         advice = "write true or false"
@@ -279,6 +281,8 @@ def _wrong_type(value: object, raw: str | None, shown: str, wanted: list[str], s
         advice = "write lines of key: value below it" + (f", such as {keys[0]}: ..." if keys else "")
     elif kind == "array":
         advice = 'write items that begin with "- " below it, or [one, two]'
+    elif str(_example(schema)).startswith("#"):
+        advice = f'write it in quotes, such as "{_example(schema)}": without them, # begins a comment'
     else:
         advice = f"write a text{_such_as(schema)}"
     if value is None:
