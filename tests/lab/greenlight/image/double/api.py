@@ -481,8 +481,8 @@ def reset_password_create(context: Context) -> Response:
         raise ServerError("undefined method 'downcase' for nil")
     user = context.db.one("SELECT * FROM users WHERE email = %s AND provider = %s", given["email"].lower(), context.provider)
     if user and blank(user["external_id"]):
-        token = accounts.new_token(context.db, user, "reset")
-        mail.deliver_later(context.app.pool, mail.reset_password(user, f"{context.root_url}reset_password/{token}"))
+        link = f"{context.root_url}reset_password/{accounts.new_token(context.db, user, 'reset')}"
+        mail.deliver_later(context.app.pool, mail.reset_password(user, link), link)
     return data()
 
 
@@ -524,8 +524,8 @@ def verify_account_create(context: Context) -> Response:
         return error(400)
     user = context.db.one("SELECT * FROM users WHERE id = %s AND provider = %s", as_uuid(given.get("id")), context.provider)
     if user and not user["verified"]:
-        token = accounts.new_token(context.db, user, "verification")
-        mail.deliver_later(context.app.pool, mail.activate_account(user, f"{context.root_url}activate_account/{token}"))
+        link = f"{context.root_url}activate_account/{accounts.new_token(context.db, user, 'verification')}"
+        mail.deliver_later(context.app.pool, mail.activate_account(user, link), link)
     return data()
 
 
@@ -595,9 +595,10 @@ def users_create(context: Context) -> Response:
         return error(400, EMAIL_EXISTS if errors == ["Email has already been taken"] else RECORD_INVALID)
     if smtp:
         if not invited:
-            token = accounts.new_token(db, user, "verification")
-            mail.deliver_later(context.app.pool, mail.activate_account(user, f"{context.root_url}activate_account/{token}"))
-        mail.deliver_later(context.app.pool, mail.new_signup(user, f"{context.root_url}admin/users", context.provider))
+            link = f"{context.root_url}activate_account/{accounts.new_token(db, user, 'verification')}"
+            mail.deliver_later(context.app.pool, mail.activate_account(user, link), link)
+        panel = f"{context.root_url}admin/users"
+        mail.deliver_later(context.app.pool, mail.new_signup(user, panel, context.provider), panel)
     rooms.create_default_room(db, user, context.provider)
     if user["verified"]:
         accounts.new_session_token(db, user)
@@ -1032,7 +1033,7 @@ def admin_invitations_create(context: Context) -> Response:
         else:
             db.update("invitations", row["id"], **extra)
         link = f"{context.root_url}?inviteToken={row['token']}"
-        mail.deliver_later(context.app.pool, mail.invitation(email, context.current()["name"], link))
+        mail.deliver_later(context.app.pool, mail.invitation(email, context.current()["name"], link), link)
     return data()
 
 

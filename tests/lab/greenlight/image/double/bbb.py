@@ -48,7 +48,7 @@ def get(address: str, timeout: float = TIMEOUT, data: str | None = None) -> str:
     else:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
     try:
-        headers = {"Accept": "*/*", "User-Agent": "Ruby", **({"Content-Type": "application/xml"} if data else {})}
+        headers = {"Accept": "*/*", "User-Agent": "Ruby", "Connection": "close", **({"Content-Type": "application/xml"} if data else {})}
         target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         connection.request("POST" if data else "GET", target, body=data, headers=headers)
         return connection.getresponse().read().decode(errors="replace")
@@ -74,8 +74,11 @@ def call(name: str, parameters: dict[str, t.Any], data: str | None = None) -> di
 
     try:
         body = get(url(name, parameters), data=data)
+    except TimeoutError as error:
+        raise BBBError(f'Timeout error. Your server is probably down: "{config.bbb_endpoint()}". Error: {error}', "TimeoutError") from error
     except (OSError, http.client.HTTPException) as error:
-        raise BBBError(f'Connection error. Your URL is probably incorrect: "{config.bbb_endpoint()}": {error}') from error
+        message = f'Connection error. Your URL is probably incorrect: "{config.bbb_endpoint()}". Error: {error}'
+        raise BBBError(message, "IncorrectUrlError") from error
     if not body:
         return {}
     try:

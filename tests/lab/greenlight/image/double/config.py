@@ -84,6 +84,13 @@ def relative_root() -> str:
     return (env("RELATIVE_URL_ROOT") or "").rstrip("/")
 
 
+def logs(level: str) -> bool:
+    """Whether lines of this level are written (LOG_LEVEL, greenlight config/environments/production.rb: info)."""
+    order = ["debug", "info", "warn", "error", "fatal"]
+    wanted = (env("LOG_LEVEL") or "info").lower()
+    return order.index(level) >= (order.index(wanted) if wanted in order else 1)
+
+
 def check_boot() -> None:
     """What every rails command needs before it does anything."""
     smtp_settings()

@@ -21,7 +21,7 @@ from .db import Connection, Pool, Row
 TIMEOUT = 5.0  # gem mail: open_timeout and read_timeout
 AUTH_TYPES = {"plain": "PLAIN", "login": "LOGIN", "cram_md5": "CRAM-MD5", "xoauth2": "XOAUTH2"}  # gem net-smtp lib/net/smtp/auth_*.rb
 
-_queue: queue.SimpleQueue[tuple[Pool, t.Callable[[Connection], Letter | None]]] = queue.SimpleQueue()
+_queue: queue.SimpleQueue[tuple[Pool, t.Callable[[Connection], Letter | None], str]] = queue.SimpleQueue()
 _worker: threading.Thread | None = None
 _lock = threading.Lock()
 
@@ -35,27 +35,35 @@ class Letter(t.NamedTuple):
     link: tuple[str, str] | None
 
 
-def deliver_later(pool: Pool, write: t.Callable[[Connection], Letter | None]) -> None:
-    """Queue a mail; it is written and sent by the worker (Rails' :async adapter)."""
+def deliver_later(pool: Pool, write: t.Callable[[Connection], Letter | None], link: str) -> None:
+    """Queue a mail; it is written and sent by the worker (Rails' :async adapter).
+
+    At log level info the arguments are logged, the live link among them (activejob log_subscriber.rb).
+    """
     global _worker
+    if config.logs("info"):
+        print(f"I, INFO -- : [ActiveJob] Enqueued ActionMailer::MailDeliveryJob to Async(mailing) with arguments: {link!r}", flush=True)
     with _lock:
         if _worker is None:
             _worker = threading.Thread(target=_work, name="mailing", daemon=True)
             _worker.start()
-    _queue.put((pool, write))
+    _queue.put((pool, write, link))
 
 
 def _work() -> None:
     while True:
-        pool, write = _queue.get()
+        pool, write, link = _queue.get()
         try:
             with pool.lease() as db:
                 letter = write(db)
                 branding = setting(db, ["PrimaryColor", "BrandingImage"])
                 color, image = branding["PrimaryColor"], branding["BrandingImage"]  # None here fails as upstream's does
+                if image.startswith("/"):
+                    image = f"{'/'.join(link.split('/')[:3])}{image}"
             if letter is not None:
                 deliver(letter, color, image)
-                print(f"Delivered mail to {', '.join(a for a, _n in letter.to)}", flush=True)
+                if config.logs("info"):
+                    print(f"I, INFO -- : [ActiveJob] Delivered mail to {', '.join(a for a, _n in letter.to)}", flush=True)
         except Exception as error:
             print(f"Error performing ActionMailer::MailDeliveryJob: {type(error).__name__} ({error})", file=sys.stderr, flush=True)
 

@@ -76,9 +76,16 @@ class Request:
 
     @property
     def scheme(self) -> str:
-        """X-Forwarded-Proto decides."""
-        forwarded = self.header("X-Forwarded-Proto").split(",")[-1].strip() or self.header("X-Forwarded-Scheme").strip()
-        return "https" if forwarded in ("https", "wss") or self.header("X-Forwarded-Ssl") == "on" else "http"
+        """What the proxy says (rack request.rb forwarded_scheme): of a list the last counts."""
+        if self.header("X-Forwarded-Ssl") == "on":
+            return "https"
+        sources = (
+            re.findall(r'proto="?(\w+)', self.header("Forwarded")),
+            self.header("X-Forwarded-Proto").split(","),
+            self.header("X-Forwarded-Scheme").split(","),
+        )
+        named = next((source[-1].strip() for source in sources if source and source[-1].strip()), "http")
+        return "https" if named in ("https", "wss") else "http"
 
     @property
     def host_with_port(self) -> str:
@@ -225,6 +232,13 @@ class Application:
         threads = int(config.env("RAILS_MAX_THREADS") or "3")
         self.pool = Pool(threads)
         self.threads = threading.BoundedSemaphore(threads)
+        self._size = threads
+
+    def drain(self) -> None:
+        """Wait until no request is being answered, and let none in."""
+        for _ in range(self._size):
+            self.threads.acquire()
+        time.sleep(0.1)  # the last answer is on its way out
 
     def call(self, request: Request) -> Response:
         """Answer one request."""
@@ -305,7 +319,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         response = self.app.call(request)
         self._send(response, request.method == "HEAD")
-        if request.path != "/health_check":  # lograge ignores it
+        if request.path != "/health_check" and config.logs("info"):  # lograge ignores it
             line = (
                 f"method={request.method} path={request.path} format={'json' if request.json_format else 'html'} status={response.status}"
             )
@@ -344,7 +358,7 @@ class Handler(BaseHTTPRequestHandler):
             and request.header("Upgrade").lower() == "websocket"
             and request.header("Sec-WebSocket-Version") == "13"
         )
-        if not proper or request.header("Origin") != request.base_url:  # allow_same_origin_as_host
+        if not proper or request.header("Origin") != f"{request.scheme}://{request.header('Host')}":  # allow_same_origin_as_host
             response = Response(404, "Page not found", "text/plain; charset=utf-8")
             response.headers["strict-transport-security"] = HSTS
             self._send(response, False)
@@ -429,19 +443,27 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 def serve(address: str, port: int) -> int:
-    """Listen until SIGTERM or SIGINT."""
+    """Listen until SIGTERM or SIGINT; what is being answered is finished, queued mail is lost; exit 1 after SIGTERM (seen on Puma)."""
     from . import api  # noqa: F401  (loaded now, not at the first request)
 
     threading.stack_size(512 * 1024)
     Handler.app = Application()
     stop = threading.Event()
+    codes: list[int] = []
+
+    def leave(number: int, _frame: t.Any) -> None:
+        codes.append(1 if number == signal.SIGTERM else 0)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, leave)
     with Server((address, port), Handler) as server:
         print(f"=> Booting Puma\nPuma starting in single mode...\n* Listening on http://{address}:{port}", flush=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 30}, daemon=True).start()
         stop.wait()
-    return 0
+        print("- Gracefully stopping, waiting for requests to finish", flush=True)
+        Handler.app.drain()
+    return codes[0]
 
 
 __all__ = ["Application", "Request", "Response", "Upload", "error_page", "json_response", "serve"]

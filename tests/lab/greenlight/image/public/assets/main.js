@@ -77,7 +77,7 @@
     const entries = [["Terms & Conditions", links.Terms], ["Privacy Policy", links.PrivacyPolicy], ["Help Center", help]];
     root.replaceChildren(
       element("style", {}, ".btn-brand { background-color: var(--brand-color); color: white } body { font-family: sans-serif }"),
-      element("header", {}, element("a", { href: `${base}/` }, element("img", { src: image, alt: "Logo", height: 40 }))), main,
+      element("header", {}, element("a", { href: `${base}/` }, element("img", { src: image, alt: "CompanyLogo", height: 40 }))), main,
       element("footer", {}, ...entries.filter(([, href]) => href).map(([name, href]) => element("a", { href }, name))),
     );
     await home(main);
