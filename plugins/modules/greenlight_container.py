@@ -341,39 +341,19 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import container
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance, operations
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, MissingSdk
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import build_environment
 
 
-def connect(module: AnsibleModule) -> Any:
-    """A client of the Docker daemon, or None in check mode on a host that has no Docker yet."""
-    host = module.params["docker_host"]
-    path = host.removeprefix("unix://") if host.startswith("unix://") else None
-    if module.check_mode and path and not os.path.exists(path):
-        return None
-    try:
-        import docker
-        import docker.errors
-    except ImportError:
-        if module.check_mode:
-            return None
-        module.fail_json(msg=missing_required_lib("docker >= 5.0.0"))
-    if int(docker.__version__.split(".")[0]) < 5:
-        module.fail_json(msg=f"the Docker SDK for Python on this host is {docker.__version__}; 5.0.0 or newer is needed")
-    try:
-        return docker.APIClient(base_url=host, version="auto", timeout=120)
-    except docker.errors.DockerException as error:
-        raise CoopError(f"Docker does not answer on {host}; see systemctl status docker ({error})") from error
-
-
-def specification(params: dict[str, Any]) -> container.Spec:
+def specification(params: dict[str, Any]) -> instance.Spec:
     """The module's options as the instance they describe. Raises CoopError naming the option at fault."""
-    name = container.check_name(params["name"])
+    name = instance.check_name(params["name"])
     first, last = (*params["port_range"], 0, 0)[:2]
     if len(params["port_range"]) != 2 or not 1024 <= first <= last <= 65535:
         raise CoopError(f"port_range {params['port_range']} is not [first, last] between 1024 and 65535")
     if params["state"] != "present":
-        return container.Spec(name=name, image="", redis_image="", hostname="", state_root=params["state_root"])
+        return instance.Spec(name=name, image="", redis_image="", hostname="", state_root=params["state_root"])
     resources = params["resources"]
     if resources["cpus"] < 0.01 or resources["pids"] < 16:
         raise CoopError("resources.cpus must be 0.01 or more, and resources.pids 16 or more")
@@ -382,7 +362,7 @@ def specification(params: dict[str, Any]) -> container.Spec:
     environment = build_environment(
         hostname=params["hostname"],
         secret_key_base=params["secret_key_base"],
-        redis_host=container.redis_name(name),
+        redis_host=instance.redis_name(name),
         redis_password=params["redis_password"],
         database=params["database"],
         bigbluebutton=params["bigbluebutton"],
@@ -394,7 +374,7 @@ def specification(params: dict[str, Any]) -> container.Spec:
         extra=params["environment"],
         secret_extra=params["secret_environment"],
     )
-    return container.Spec(
+    return instance.Spec(
         name=name,
         image=params["image"],
         redis_image=params["redis_image"],
@@ -403,10 +383,10 @@ def specification(params: dict[str, Any]) -> container.Spec:
         redis_password=params["redis_password"],
         secret_names=frozenset(params["secret_environment"]),
         ca_file=params["ca_file"],
-        memory=container.parse_memory(resources["memory"], "resources.memory"),
+        memory=instance.parse_memory(resources["memory"], "resources.memory"),
         cpus=resources["cpus"],
         pids=resources["pids"],
-        redis_memory=container.parse_memory(resources["redis_memory"], "resources.redis_memory"),
+        redis_memory=instance.parse_memory(resources["redis_memory"], "resources.redis_memory"),
         port_range=(first, last),
         pull=params["pull"],
         rehearse=params["rehearse"],
@@ -418,12 +398,14 @@ def specification(params: dict[str, Any]) -> container.Spec:
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Observe, compare, change."""
     spec = specification(module.params)
-    api = connect(module)
     write = not module.check_mode
+    engine: Engine | None = Engine(module.params["docker_host"])
+    if module.check_mode and engine.socket and not os.path.exists(engine.socket):
+        engine = None  # a bare host: Docker comes earlier in the same play
     if module.params["state"] == "present":
-        result, before, after = container.converge(api, spec, write)
+        result, before, after = operations.converge(engine, spec, write)
     else:
-        result, before, after = container.withdraw(api, spec, module.params["state"], module.params["purge"], write)
+        result, before, after = operations.withdraw(engine, spec, module.params["state"], module.params["purge"], write)
     return {
         "changed": bool(result.actions),
         "port": result.port,
@@ -528,8 +510,10 @@ def main() -> None:
     )
     try:
         module.exit_json(**run(module))
-    except container.ContainerError as error:
+    except ContainerError as error:
         module.fail_json(msg=str(error), **({"log": error.log} if error.log else {}))
+    except MissingSdk as error:
+        module.fail_json(msg=f"{missing_required_lib('docker >= 5.0.0')} ({error})")
     except CoopError as error:
         module.fail_json(msg=str(error))
 

@@ -1,0 +1,466 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to meet.coop: doing what a plan for a Greenlight instance says, proving it, and going back when it cannot be proven."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import ports, readiness
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.container import (
+    Change,
+    Observed,
+    Plan,
+    PortTaken,
+    diff,
+    observe,
+    occupies,
+    others_ports,
+    port_of,
+    taken_message,
+)
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, explained, variables, why
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import PORT, secret_values
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import (
+    LABEL,
+    LABEL_MANAGER,
+    LOOPBACK,
+    MANAGER,
+    STOP_SECONDS,
+    Spec,
+    greenlight_body,
+    redis_body,
+)
+
+
+@dataclass
+class Result:
+    """What was done and what came of it."""
+
+    actions: list[str] = field(default_factory=list)
+    container_id: str | None = None
+    image_id: str | None = None
+    version: str | None = None
+    port: int | None = None
+
+
+class Running:
+    """A container as the waiting sees it."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.engine, self.name = engine, name
+
+    def inspect(self) -> dict[str, Any]:
+        found = self.engine.container(self.name)
+        if found is None:
+            raise ContainerError(f"container {self.name} was removed by somebody while it was being waited for")
+        return found
+
+    def run(self, argv: list[str]) -> tuple[int, str]:
+        with explained(f"Docker cannot run {argv[0]} in {self.name}"):
+            sdk = self.engine.sdk
+            job = sdk.exec_create(self.name, argv)
+            output = sdk.exec_start(job["Id"])
+            return int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0), output.decode("utf-8", "replace")
+
+    def log(self) -> str:
+        try:
+            with explained("log"):
+                return self.engine.sdk.logs(self.name, tail=400).decode("utf-8", "replace")
+        except ContainerError:
+            return ""
+
+
+# --- Run and replace ------------------------------------------------------------------------------------------------
+
+
+def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, dict[str, Any], dict[str, Any]]:
+    """Bring the instance to its spec, or with `write` false say what that would take.
+
+    Returns what was done, and both sides of the diff. Raises ContainerError.
+    """
+    actions: list[str] = []
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    refused: frozenset[int] = frozenset()
+    with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write else nullcontext():
+        while True:
+            observed = observe(engine, spec)
+            # One run at a time chooses a port on this host, and writes it down before the next one chooses.
+            with ports.locked(spec.state_root, "the ports of this host", 60) if write else nullcontext():
+                plan = diff(spec, observed, lambda: others_ports(engine, spec), refused)
+                if write and observed.state.port != plan.port:
+                    ports.write_state(spec.directory, observed.state.with_(port=plan.port))
+            actions += plan.steps
+            before, after = {**plan.before, **before}, {**after, **plan.after}
+            if engine is None or (plan.changed and not write):
+                return _predicted(observed, plan), before, after
+            if not plan.changed:
+                break
+            try:
+                apply(engine, spec, observed, plan)
+                break
+            except PortTaken:
+                if observed.state.served or len(refused) >= 5:
+                    bring_back(engine, spec)
+                    raise
+                refused |= {plan.port or 0}
+            except ContainerError:
+                bring_back(engine, spec)
+                raise
+        result = settle(engine, spec, plan, write)
+        result.actions = actions + result.actions
+    return result, before, after
+
+
+def _predicted(observed: Observed, plan: Plan) -> Result:
+    main = observed.main or observed.previous
+    image = observed.image if observed.image and not plan.pull else None
+    return Result(
+        actions=list(plan.steps),
+        container_id=main["Id"] if main and not plan.main.replaces else None,
+        image_id=image["Id"] if image else None,
+        version=variables(image).get("VERSION_TAG"),
+        port=plan.port,
+    )
+
+
+def apply(engine: Engine, spec: Spec, observed: Observed, plan: Plan) -> None:
+    """Do what the plan says, up to and including starting the container; `settle` then proves it."""
+    with explained(f"Docker cannot change {spec.container}"):
+        sdk = engine.sdk
+        for name in plan.remove:
+            _remove(engine, name)
+        if plan.restore:
+            sdk.rename(spec.previous, spec.container)
+        for name in plan.pull:
+            pull(engine, name)
+        if spec.ca_file and observed.ca_digest is None:
+            raise ContainerError(f"ca_file {spec.ca_file} cannot be read on this host")
+        labels = {LABEL: spec.name, LABEL_MANAGER: MANAGER}
+        if observed.network is None:
+            sdk.create_network(spec.network, driver="bridge", check_duplicate=True, labels=labels)
+        if not observed.volume:
+            sdk.create_volume(spec.volume, labels=labels)
+        if plan.rehearse:
+            _rehearse(engine, spec, observed)
+        if plan.redis.replaces:
+            _remove(engine, spec.redis)
+            sdk.create_container_from_config(redis_body(spec), spec.redis)
+            sdk.start(spec.redis)
+        else:
+            _adjust(engine, spec.redis, plan.redis, spec)
+        if plan.main.action == "create":
+            sdk.create_container_from_config(greenlight_body(spec, plan.port, observed.ca_digest), spec.container)
+            _start(engine, spec, plan.port)
+        elif plan.main.action == "recreate":
+            _replace(engine, spec, observed, plan)
+        else:
+            _adjust(engine, spec.container, plan.main, spec, plan.port)
+
+
+def _replace(engine: Engine, spec: Spec, observed: Observed, plan: Plan) -> None:
+    """Old container out of the way, new one on the same port. The old one is removed only when the new one is proven."""
+    sdk = engine.sdk
+    sdk.create_container_from_config(greenlight_body(spec, plan.port, observed.ca_digest), spec.next)
+    sdk.stop(spec.container, timeout=STOP_SECONDS)
+    if observed.state.port is not None and not observed.state.served:
+        _remove(engine, spec.container)  # it is known, and has never been ready: nothing to go back to
+    else:
+        sdk.rename(spec.container, spec.previous)
+    sdk.rename(spec.next, spec.container)
+    _start(engine, spec, plan.port)
+
+
+def _adjust(engine: Engine, name: str, change: Change, spec: Spec, port: int | None = None) -> None:
+    """Change a container that stays."""
+    sdk = engine.sdk
+    for network in change.disconnect:
+        sdk.disconnect_container_from_network(name, network, force=True)
+    if change.connect:
+        sdk.connect_container_to_network(name, spec.network)
+    if change.update:
+        _update(sdk, name, change.update)
+    if change.action == "unpause":
+        sdk.unpause(name)
+    elif change.action == "start":
+        if port:
+            _start(engine, spec, port)
+        else:
+            sdk.start(name)
+
+
+def _update(sdk: Any, name: str, limits: Mapping[str, Any]) -> None:
+    """Change limits on the living container. The SDK's own call knows neither NanoCpus nor PidsLimit."""
+    keys = {"memory": "Memory", "memory_swap": "MemorySwap", "pids": "PidsLimit"}
+    body: dict[str, Any] = {keys[limit]: value for limit, value in limits.items() if limit in keys}
+    if "memory" in limits and "memory_swap" not in limits:
+        body["MemorySwap"] = limits["memory"]
+    if "cpus" in limits:
+        body["NanoCpus"] = round(limits["cpus"] * 1_000_000_000)
+    if "restart_policy" in limits:
+        body["RestartPolicy"] = {"Name": limits["restart_policy"], "MaximumRetryCount": 0}
+    response = sdk._post_json(sdk._url("/containers/{0}/update", name), data=body)
+    sdk._raise_for_status(response)
+
+
+def _start(engine: Engine, spec: Spec, port: int | None) -> None:
+    import docker.errors
+
+    try:
+        engine.sdk.start(spec.container)
+    except docker.errors.APIError as error:
+        if re.search(r"port is already allocated|address already in use|ports are not available", str(error)):
+            raise PortTaken(taken_message(spec, port, ports.listener(port or 0))) from error
+        raise
+
+
+def _remove(engine: Engine, name: str) -> None:
+    """Stop and remove a container if it is there."""
+    import docker.errors
+
+    found = engine.container(name)
+    if found is None:
+        return
+    try:
+        if occupies(found):
+            engine.sdk.stop(name, timeout=STOP_SECONDS)
+        # Anonymous volumes go only with containers that we made: they hold nothing. Named ones always stay.
+        engine.sdk.remove_container(name, force=True, v=(found["Config"].get("Labels") or {}).get(LABEL_MANAGER) == MANAGER)
+    except docker.errors.NotFound:
+        pass
+
+
+def pull(engine: Engine, name: str) -> None:
+    """Fetch an image. Raises ContainerError saying what the registry or the disk has against it."""
+    with explained(f"image {name}"):
+        from docker.utils import parse_repository_tag
+
+        repository, tag = parse_repository_tag(name)
+        for row in engine.sdk.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if row.get("error"):
+                raise ContainerError(why(f"image {name}", row["error"]))
+
+
+def _rehearse(engine: Engine, spec: Spec, observed: Observed) -> None:
+    """Try a new image beside the running instance, on its database, before touching what serves."""
+    environment = dict(spec.environment)
+    current = variables(observed.main)
+    if observed.redis and current.get("REDIS_URL"):
+        environment["REDIS_URL"] = current["REDIS_URL"]
+    trial = replace(spec, environment=environment)
+    engine.sdk.create_container_from_config(greenlight_body(trial, None, observed.ca_digest, role="rehearsal"), spec.rehearsal)
+    try:
+        engine.sdk.start(spec.rehearsal)
+        _wait(engine, trial, spec.rehearsal, proven=False)
+    except readiness.NotReady as error:
+        raise ContainerError(f"image {spec.image} is refused, {spec.container} serves on as it was: {error}", error.log) from error
+    finally:
+        _remove(engine, spec.rehearsal)
+
+
+# --- Prove ----------------------------------------------------------------------------------------------------------
+
+
+def _wait(engine: Engine, spec: Spec, name: str, proven: bool) -> str:
+    """Wait for a container of the instance, whatever configuration it has. Returns its version, raises NotReady."""
+    container = Running(engine, name)
+    environment = variables(container.inspect())
+
+    def address(inspected: dict[str, Any]) -> tuple[str, int] | None:
+        port = port_of(inspected)
+        if port:
+            return LOOPBACK, port
+        ip = ((inspected["NetworkSettings"].get("Networks") or {}).get(spec.network) or {}).get("IPAddress")
+        return (ip, PORT) if ip else None
+
+    target = readiness.Target(
+        name=name,
+        address=address,
+        hostname=environment.get("URL_HOST") or spec.hostname,
+        version=environment.get("VERSION_TAG") or None,
+        secrets=secret_values(environment, spec.secret_names) + spec.secrets,
+        proven=proven,
+    )
+    return readiness.wait(container, target, spec.ready_timeout)
+
+
+def settle(engine: Engine, spec: Spec, plan: Plan, write: bool) -> Result:
+    """Wait until the instance is proven ready, and clean up behind a replacement; or bring back what served before.
+
+    With `write` false (a prediction) nothing is changed.
+    """
+    result = Result(port=plan.port)
+    state = ports.read_state(spec.directory)
+    found = Running(engine, spec.container).inspect()
+    known = state.proven == found["Id"]
+    try:
+        result.version = _wait(engine, spec, spec.container, known)
+    except readiness.NotReady as error:
+        if error.pending and not plan.main.any and not plan.finish:
+            # It started while its database was away, and its start script does not mind: one more start migrates.
+            result.actions.append(f"restart container {spec.container}")
+            if write:
+                with explained(f"Docker cannot restart {spec.container}"):
+                    engine.sdk.restart(spec.container, timeout=STOP_SECONDS)
+                result.version = _again(engine, spec)
+        elif write and bring_back(engine, spec):
+            raise ContainerError(f"{error}; {_after_return(engine, spec)}", error.log) from error
+        else:
+            if write and error.hopeless and not state.served:
+                # It would start over and over, compiling its assets each time, and nobody is served by it.
+                with explained(f"Docker cannot stop {spec.container}"):
+                    engine.sdk.stop(spec.container, timeout=STOP_SECONDS)
+            raise ContainerError(f"{error}{_redis_trouble(engine, spec)}", error.log) from error
+    if write and (not known or not state.served or state.port != plan.port):
+        ports.write_state(spec.directory, state.with_(port=plan.port, served=True, proven=found["Id"]))
+    if write and (plan.finish or plan.main.action == "recreate"):
+        with explained(f"Docker cannot remove {spec.previous}"):
+            _remove(engine, spec.previous)
+    result.container_id, result.image_id = found["Id"], found["Image"]
+    return result
+
+
+def _again(engine: Engine, spec: Spec) -> str:
+    try:
+        return _wait(engine, spec, spec.container, proven=False)
+    except readiness.NotReady as error:
+        raise ContainerError(f"{error}{_redis_trouble(engine, spec)}", error.log) from error
+
+
+def _redis_trouble(engine: Engine, spec: Spec) -> str:
+    """Greenlight waits for its Redis without end: say so when that is what is wrong."""
+    found = engine.container(spec.redis)
+    if found and found["State"].get("Running") and not found["State"].get("Restarting"):
+        return ""
+    lines = readiness.tail(Running(engine, spec.redis).log(), [spec.redis_password], 1)
+    return f"; its Redis does not run{': ' + lines[0] if lines else ''}"
+
+
+def bring_back(engine: Engine, spec: Spec) -> bool:
+    """After a failure: put back what was moved out of the way for a replacement. True when there was something."""
+    with explained(f"Docker cannot bring {spec.container} back"):
+        _remove(engine, spec.next)
+        old = engine.container(spec.previous)
+        if old is None:
+            main = engine.container(spec.container)
+            if main and main["Id"] == ports.read_state(spec.directory).proven and not occupies(main):
+                engine.sdk.start(spec.container)
+            return False
+        _remove(engine, spec.container)
+        engine.sdk.rename(spec.previous, spec.container)
+        _old_redis(engine, spec, old)
+        engine.sdk.start(spec.container)
+    return True
+
+
+def _old_redis(engine: Engine, spec: Spec, old: Mapping[str, Any]) -> None:
+    """Give Redis back the password that the old container knows."""
+    match = re.search(r"://:([^@]+)@", variables(old).get("REDIS_URL", ""))
+    if match and match.group(1) != spec.redis_password:
+        _remove(engine, spec.redis)
+        engine.sdk.create_container_from_config(redis_body(spec, match.group(1)), spec.redis)
+        engine.sdk.start(spec.redis)
+
+
+def _after_return(engine: Engine, spec: Spec) -> str:
+    try:
+        _wait(engine, spec, spec.container, proven=True)
+    except readiness.NotReady as error:
+        return f"the container before it was brought back but does not serve either: {error}"
+    return "the container before it serves again"
+
+
+# --- Stop and remove ------------------------------------------------------------------------------------------------
+
+
+def withdraw(engine: Engine | None, spec: Spec, state: str, purge: bool, write: bool) -> tuple[Result, dict[str, Any], dict[str, Any]]:
+    """Stop the instance, or remove it, its data only when `purge` says so; with `write` false say what that would take."""
+    with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write and os.path.isdir(spec.directory) else nullcontext():
+        return _withdraw(engine, spec, observe(engine, spec, images=False), state, purge, write)
+
+
+def _withdraw(
+    engine: Engine | None, spec: Spec, observed: Observed, state: str, purge: bool, write: bool
+) -> tuple[Result, dict[str, Any], dict[str, Any]]:
+    steps: list[str] = []
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    jobs: list[Callable[[], Any]] = []
+    containers = {
+        spec.next: observed.next,
+        spec.rehearsal: observed.rehearsal,
+        spec.container: observed.main,
+        spec.previous: observed.previous,
+        spec.redis: observed.redis,
+    }
+    kept = observed.main
+    keep: set[str] = set()
+    if state == "stopped":
+        keep = {spec.container, spec.redis}
+        if observed.previous and (observed.main is None or observed.main["Id"] != observed.state.proven):
+            # A replacement was cut short: what served before is what stays.
+            kept, keep = observed.previous, {spec.previous, spec.redis}
+    for name, container in containers.items():
+        if container is None:
+            continue
+        if name not in keep:
+            steps.append(f"remove container {name}")
+            jobs.append(partial(_remove, engine, name))
+            before[name], after[name] = "present", None
+        elif occupies(container):
+            steps.append(f"stop container {name}")
+            jobs.append(partial(_stop, engine, name))
+            before[name], after[name] = "running", "stopped"
+    if spec.previous in keep:
+        steps.append(f"rename container {spec.previous} to {spec.container}")
+        jobs.append(partial(_rename, engine, spec.previous, spec.container))
+        before[spec.previous], after[spec.previous] = "present", spec.container
+    if state == "absent":
+        if observed.network:
+            steps.append(f"remove network {spec.network}")
+            jobs.append(partial(_remove_network, engine, spec.network))
+            before["network"], after["network"] = spec.network, None
+        if purge and observed.volume:
+            steps.append(f"remove volume {spec.volume}")
+            jobs.append(partial(_remove_volume, engine, spec.volume))
+            before["volume"], after["volume"] = spec.volume, None
+        if observed.state != ports.State():
+            steps.append("release port")
+            jobs.append(partial(ports.remove_state, spec.directory))
+            before["port"], after["port"] = observed.state.port, None
+    if write:
+        with explained(f"Docker cannot {'stop' if state == 'stopped' else 'remove'} {spec.container}"):
+            for job in jobs:
+                job()
+    result = Result(actions=steps)
+    if state == "stopped" and kept:
+        result.port, result.container_id, result.image_id = port_of(kept) or observed.state.port, kept["Id"], kept["Image"]
+    return result, before, after
+
+
+def _stop(engine: Engine, name: str) -> None:
+    engine.sdk.stop(name, timeout=STOP_SECONDS)
+
+
+def _rename(engine: Engine, old: str, new: str) -> None:
+    engine.sdk.rename(old, new)
+
+
+def _remove_network(engine: Engine, name: str) -> None:
+    """Remove a network; whatever else was hung on it by hand is unhooked, not removed."""
+    for one in (engine.network(name) or {}).get("Containers") or {}:
+        engine.sdk.disconnect_container_from_network(one, name, force=True)
+    engine.sdk.remove_network(name)
+
+
+def _remove_volume(engine: Engine, name: str) -> None:
+    engine.sdk.remove_volume(name)
