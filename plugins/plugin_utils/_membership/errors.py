@@ -20,7 +20,17 @@ class Problem(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+        return _printable(f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}")
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def short(text: object, limit: int = 60) -> str:
+    """A name from the file, not too long and on one line."""
+    shown = _printable(str(text))
+    return shown if len(shown) <= limit else shown[:limit] + "..."
 
 
 class MembershipError(CoopError):
@@ -51,8 +61,4 @@ def show(value: object, limit: int = 60) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    text = str(value)
-    text = "".join(c if c.isprintable() else "?" for c in text[: limit + 1])
-    if len(text) > limit:
-        text = text[:limit] + "..."
-    return f'"{text}"'
+    return f'"{short(value, limit)}"'

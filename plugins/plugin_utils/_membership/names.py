@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime
 import re
 
+from .errors import short, show
+
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 # IDNA 2003 (Python's own) and 2008 (browsers, registries) disagree about these: the xn-- form has to be written out.
 _DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d\u1e9e")
@@ -19,16 +21,14 @@ def hostname(text: str) -> tuple[str | None, str]:
     name = text.strip()
     if "://" in name or "/" in name:
         inner = name.split("://", 1)[-1].split("/", 1)[0].partition(":")[0]
-        return (
-            None,
-            f"is an address, not a host name; write only {inner}" if inner else "is not a host name; write one such as meet.rosa.example",
-        )
+        advice = f"write only {short(inner)}" if inner else "write one such as meet.rosa.example"
+        return None, f"is an address, not a host name; {advice}"
     if name.startswith("*."):
-        return None, f"is a wildcard; write each name in full, such as meet.{name[2:]}"
+        return None, f"is a wildcard; write each name in full, such as meet.{short(name[2:])}"
     if ":" in name:
         return None, "holds a ':'; write the host name alone, without a port"
     if "@" in name:
-        return None, f"is a mail address; write only the host name, such as {name.rsplit('@', 1)[1]}"
+        return None, f"is a mail address; write only the host name, such as {short(name.rsplit('@', 1)[1])}"
     if not name.isascii():
         if _DEVIATIONS & set(name):
             return None, "can be read as two different names; write it in its xn-- form"
@@ -44,7 +44,7 @@ def hostname(text: str) -> tuple[str | None, str]:
         return None, "is not a full host name; write it with its domain, such as meet.rosa.example"
     for part in labels:
         if not _LABEL.match(part):
-            said = f'part "{part}"' if part else "an empty part"
+            said = f"part {show(part)}" if part else "an empty part"
             return None, f"holds {said}; write parts of 1 to 63 letters, digits or '-' that neither begin nor end with '-'"
     if labels[-1].isdigit():
         return None, "is an IP address, or ends in a number; write a host name such as meet.rosa.example"

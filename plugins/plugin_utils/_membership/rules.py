@@ -17,14 +17,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import defaults
-from .errors import Problem, show
+from .errors import Problem, short, show
 from .names import day, hostname, inside
 from .reader import Map, Seq, where
 from .shape import label, problem
 
 Path = tuple[object, ...]
 
-_NAMES_TAKEN = ("all", "ungrouped", "localhost", "services", "members", "clients")
+_NAMES_TAKEN = ("all", "ungrouped", "localhost", "members", "clients")
 _FOR_ACCOUNTS = ("tier", "member", "client", "title", "state", "instance", "accounts", "notes")
 _SECRET_CONNECTION = re.compile(r"pass(word|wd|phrase)?$|secret|token")
 
@@ -270,7 +270,7 @@ class Checker:
         """Advice that names what can be written."""
         if not names:
             return none
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        shown = ", ".join(short(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
         return f"write {shown}" if len(names) == 1 else f"write one of {shown}"
 
     def check_host_known(self, path: Path, name: object) -> None:
@@ -284,9 +284,9 @@ class Checker:
         tag = last.partition(":")[2]
         base = image.removesuffix(":" + tag) if tag else image
         if not tag:
-            self.bad(path, f"{show(image)} has no tag; write the version, such as {base}:v3.8.2.4")
+            self.bad(path, f"{show(image)} has no tag; write the version, such as {short(base)}:v3.8.2.4")
         elif tag == "latest":
-            self.bad(path, f"{show(image)} moves by itself; write the version, such as {base}:v3.8.2.4")
+            self.bad(path, f"{show(image)} moves by itself; write the version, such as {short(base)}:v3.8.2.4")
 
     def check_participants(self, path: Path, value: object) -> None:
         if value == 1 and not isinstance(value, bool):
@@ -527,7 +527,7 @@ class Checker:
                     self.bad(place, f"{show(value)} is the co-operative's own domain; write a name of the member's, or remove the line")
                 elif self.domain and inside(own, self.domain):
                     part = own.removesuffix("." + self.domain).replace(".", "-")
-                    self.bad(place, f"{show(value)} lies inside the co-operative's domain; write subdomain: {part} instead")
+                    self.bad(place, f"{show(value)} lies inside the co-operative's domain; write subdomain: {short(part)} instead")
                 else:
                     claims.append((place, own))
             if service.get("state", "present") == "absent":
@@ -540,7 +540,8 @@ class Checker:
                     self.bad(place, f"{show(claimed)} stands twice; keep one")
                 else:
                     at = "{}:{}".format(*where(self.root, other))
-                    self.bad(place, f"{show(claimed)} is already the name of {label(other[:2])} ({at}); a name leads to one service only, choose another")
+                    said = "a name leads to one service only, choose another"
+                    self.bad(place, f"{show(claimed)} is already the name of {label(other[:2])} ({at}); {said}")
 
 
 def check_meaning(root: Map, today: datetime.date) -> tuple[list[Problem], list[Problem]]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .errors import Problem, show
+from .errors import Problem, short, show
 from .reader import ENTRY, Map, raw_text, where
 
 SCHEMA_FILE = os.path.join(os.path.dirname(__file__), "members.schema.json")
@@ -111,15 +111,15 @@ def label(path: Sequence[object]) -> str:
     """Whose field a path names: C(service "sunflower", field limits.participants)."""
     steps = list(path)
     if steps and steps[0] in ENTRY:
-        whose = f'{ENTRY[steps[0]]} "{steps[1]}"' if len(steps) > 1 else str(steps[0])
+        whose = f"{ENTRY[steps[0]]} {show(steps[1])}" if len(steps) > 1 else str(steps[0])
         steps = steps[2:]
     elif steps:
-        whose, steps = str(steps[0]), steps[1:]
+        whose, steps = short(steps[0]), steps[1:]
     else:
         return "the file"
     field = ""
     for step in steps:
-        field += f"[{step}]" if isinstance(step, int) else f".{step}" if field else str(step)
+        field += f"[{step}]" if isinstance(step, int) else f".{short(step)}" if field else short(step)
     return f"{whose}, field {field}" if field else whose
 
 
@@ -247,7 +247,7 @@ def _explain(root: Map, path: tuple[object, ...], error: Any) -> str:
             return f"{shown} is not possible here; write {wanted}"
         case "minimum" | "maximum":
             bounds = f"from {schema['minimum']} to {schema['maximum']}"
-            return f"{value} is too {'small' if error.validator == 'minimum' else 'large'}; write a number {bounds}"
+            return f"{short(value)} is too {'small' if error.validator == 'minimum' else 'large'}; write a number {bounds}"
         case "minItems":
             return "the list is empty; write at least one entry"
         case "uniqueItems":
@@ -271,7 +271,7 @@ def _wrong_type(value: object, raw: str | None, shown: str, wanted: list[str], s
         shown = "nothing"
     said = " or ".join(_TYPES[name] for name in kinds)
     if kind in ("integer", "number") and isinstance(value, str) and value.isascii() and value.isdigit():
-        advice = f"write it without quotes: {value}"
+        advice = f"write it without quotes: {short(value)}"
     elif kind in ("integer", "number"):
         advice = f"write a number{_such_as(schema)}"
     elif kind == "boolean":

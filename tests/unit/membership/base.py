@@ -17,7 +17,12 @@ from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors impor
 TODAY = datetime.date(2026, 1, 1)
 
 BASE: dict[str, Any] = {
-    "cooperative": {"id": "meet", "name": "meet.coop", "domain": "meet.example", "contact": {"name": "Office", "email": "office@meet.example"}},
+    "cooperative": {
+        "id": "meet",
+        "name": "meet.coop",
+        "domain": "meet.example",
+        "contact": {"name": "Office", "email": "office@meet.example"},
+    },
     "container_hosts": {"host1": {"address": "203.0.113.10"}},
     "defaults": {"image": "bigbluebutton/greenlight:v3.8.2.4"},
     "members": {

@@ -19,32 +19,82 @@ from tests.unit.membership.base import BASE, built, changed, lines
 def test_everything_is_filled_in() -> None:
     rosa = built(BASE).services["rosa"]
     assert rosa == {
-        "id": "rosa", "tier": "consumer", "member": "rosa", "client": None, "sold_by": None, "title": "Rosa", "state": "present", "instance": None,
-        "container_host": "host1", "address": "203.0.113.10", "address6": None,
-        "subdomain_fqdn": "rosa.meet.example", "own_domains": [], "hostname": "rosa.meet.example", "hostnames": ["rosa.meet.example"],
-        "image": "bigbluebutton/greenlight:v3.8.2.4", "smtp": None,
-        "accounts": {"registration": "invite", "allowed_domains": [], "administrators": [{"name": "Rosa", "email": "rosa@rosa.example"}], "users": [], "oidc": None},
-        "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50}, "record": False,
-        "branding": {"primary_color": "#467fcf", "primary_color_light": "#e8eff9", "logo": None, "terms": "", "privacy_policy": "",
-                     "accessibility_statement": "", "help_center": "", "welcome": None, "language": "en"},
+        "id": "rosa",
+        "tier": "consumer",
+        "member": "rosa",
+        "client": None,
+        "sold_by": None,
+        "title": "Rosa",
+        "state": "present",
+        "instance": None,
+        "container_host": "host1",
+        "address": "203.0.113.10",
+        "address6": None,
+        "subdomain_fqdn": "rosa.meet.example",
+        "own_domains": [],
+        "hostname": "rosa.meet.example",
+        "hostnames": ["rosa.meet.example"],
+        "image": "bigbluebutton/greenlight:v3.8.2.4",
+        "smtp": None,
+        "accounts": {
+            "registration": "invite",
+            "allowed_domains": [],
+            "administrators": [{"name": "Rosa", "email": "rosa@rosa.example"}],
+            "users": [],
+            "oidc": None,
+        },
+        "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
+        "record": False,
+        "branding": {
+            "primary_color": "#467fcf",
+            "primary_color_light": "#e8eff9",
+            "logo": None,
+            "terms": "",
+            "privacy_policy": "",
+            "accessibility_statement": "",
+            "help_center": "",
+            "welcome": None,
+            "language": "en",
+        },
         "resources": {"memory": "1g", "cpus": 1.0, "pids": 512},
-    }  # fmt: skip
+    }
 
 
 def test_owner_and_cooperative() -> None:
     found = built(BASE)
     assert found.owners["cafe"] == {
-        "id": "cafe", "kind": "client", "name": "Café", "classes": [], "contacts": [{"name": "Kim", "email": "kim@cafe.example", "role": "coordinator"}],
-        "joined": None, "left": None, "supported_by": None, "sold_by": "agaric", "website": None, "evidence": {},
-    }  # fmt: skip
+        "id": "cafe",
+        "kind": "client",
+        "name": "Café",
+        "classes": [],
+        "contacts": [{"name": "Kim", "email": "kim@cafe.example", "role": "coordinator"}],
+        "joined": None,
+        "left": None,
+        "supported_by": None,
+        "sold_by": "agaric",
+        "website": None,
+        "evidence": {},
+    }
     assert found.owners["rosa"]["supported_by"] == "agaric" and found.owners["rosa"]["evidence"]["number"] == "B-1"
     assert found.services["cafe"]["sold_by"] == "agaric" and found.services["cafe"]["client"] == "cafe"
-    assert found.cooperative == {"id": "meet", "name": "meet.coop", "domain": "meet.example", "decisions": None,
-                                 "contact": {"name": "Office", "email": "office@meet.example"}}  # fmt: skip
+    assert found.cooperative == {
+        "id": "meet",
+        "name": "meet.coop",
+        "domain": "meet.example",
+        "decisions": None,
+        "contact": {"name": "Office", "email": "office@meet.example"},
+    }
 
 
 def test_every_service_has_the_same_keys() -> None:
-    data = changed(services__team={"tier": "accounts", "client": "cafe", "instance": "rosa", "accounts": {"users": [{"name": "A", "email": "A@cafe.example"}]}})
+    data = changed(
+        services__team={
+            "tier": "accounts",
+            "client": "cafe",
+            "instance": "rosa",
+            "accounts": {"users": [{"name": "A", "email": "A@cafe.example"}]},
+        }
+    )
     found = built(data).services
     assert {frozenset(service) for service in found.values()} == {frozenset(found["rosa"])}
     assert {frozenset(service["accounts"]) for service in found.values()} == {frozenset(found["rosa"]["accounts"])}
@@ -65,7 +115,13 @@ def test_defaults_nearest_first() -> None:
     assert found["rosa"]["image"] == "example.test:5000/own/greenlight:v1" and found["cafe"]["image"] == "bigbluebutton/greenlight:v3.8.2.4"
 
 
-RELAY = {"server": "relay.meet.example", "username": "coop", "password_var": "vault_relay", "sender_email": "meet@meet.example", "port": 2525}
+RELAY = {
+    "server": "relay.meet.example",
+    "username": "coop",
+    "password_var": "vault_relay",
+    "sender_email": "meet@meet.example",
+    "port": 2525,
+}
 
 
 def test_mail_comes_from_the_relay_when_nothing_is_said() -> None:
@@ -82,8 +138,17 @@ def test_own_account_on_the_relay() -> None:
 def test_the_relays_password_never_goes_to_another_server() -> None:
     own = {"server": "Smtp.Rosa.Example.", "sender_email": "meet@rosa.example", "security": "tls"}
     smtp = built(changed(defaults__smtp=RELAY, services__rosa__smtp=own)).services["rosa"]["smtp"]
-    assert smtp == {"server": "smtp.rosa.example", "port": 465, "security": "tls", "auth": None, "username": None, "password_var": None,
-                    "sender_email": "meet@rosa.example", "sender_name": "Rosa", "helo_domain": "rosa.meet.example"}  # fmt: skip
+    assert smtp == {
+        "server": "smtp.rosa.example",
+        "port": 465,
+        "security": "tls",
+        "auth": None,
+        "username": None,
+        "password_var": None,
+        "sender_email": "meet@rosa.example",
+        "sender_name": "Rosa",
+        "helo_domain": "rosa.meet.example",
+    }
 
 
 def test_no_mail_on_purpose() -> None:
@@ -92,11 +157,15 @@ def test_no_mail_on_purpose() -> None:
 
 def test_half_an_account_over_the_relays_is_refused() -> None:
     assert lines(changed(defaults__smtp=RELAY, services__rosa__smtp={"username": "rosa"})) == [
-        'service "rosa", field smtp.username: there is a user name but no password; write password_var: and the name of the variable that holds it'
+        'service "rosa", field smtp.username: there is a user name but no password; '
+        "write password_var: and the name of the variable that holds it"
     ]
 
 
-@pytest.mark.parametrize(("security", "port", "hint"), [("starttls", 465, "write security: tls"), ("tls", 587, "write security: starttls"), ("starttls", 587, None)])
+@pytest.mark.parametrize(
+    ("security", "port", "hint"),
+    [("starttls", 465, "write security: tls"), ("tls", 587, "write security: starttls"), ("starttls", 587, None)],
+)
 def test_odd_ports_are_hints_not_errors(security: str, port: int, hint: str | None) -> None:
     smtp = {"server": "smtp.rosa.example", "sender_email": "meet@rosa.example", "security": security, "port": port}
     warnings = built(changed(services__rosa__smtp=smtp)).warnings
@@ -104,7 +173,9 @@ def test_odd_ports_are_hints_not_errors(security: str, port: int, hint: str | No
 
 
 def test_domains() -> None:
-    service = built(changed(services__rosa__domains=["Treffen.Rosa.Example.", "münchen.example"], services__rosa__subdomain="roses")).services["rosa"]
+    service = built(
+        changed(services__rosa__domains=["Treffen.Rosa.Example.", "münchen.example"], services__rosa__subdomain="roses")
+    ).services["rosa"]
     assert service["own_domains"] == ["treffen.rosa.example", "xn--mnchen-3ya.example"]
     assert service["subdomain_fqdn"] == "roses.meet.example"
     assert service["hostname"] == "treffen.rosa.example"
@@ -135,7 +206,12 @@ def test_a_membership_ends_on_its_day() -> None:
 
 
 def test_a_client_that_left_needs_no_seller() -> None:
-    data = changed(members__agaric__left="2025-06-30", members__rosa__supported_by=None, clients__cafe__left="2025-06-30", services__cafe__state="absent")
+    data = changed(
+        members__agaric__left="2025-06-30",
+        members__rosa__supported_by=None,
+        clients__cafe__left="2025-06-30",
+        services__cafe__state="absent",
+    )
     assert lines(data) == []
     del data["clients"]["cafe"]["left"]
     assert len(lines(data)) == 1
@@ -156,13 +232,18 @@ def test_sign_in_elsewhere_is_pointed_out() -> None:
 
 def test_allowed_domains_cannot_let_a_longer_name_in() -> None:
     accounts = {"registration": "open", "allowed_domains": ["Coop.example", "@other.example"]}
-    assert built(changed(services__rosa__accounts=accounts)).services["rosa"]["accounts"]["allowed_domains"] == ["@coop.example", "@other.example"]
+    assert built(changed(services__rosa__accounts=accounts)).services["rosa"]["accounts"]["allowed_domains"] == [
+        "@coop.example",
+        "@other.example",
+    ]
 
 
 def test_the_same_register_entry_twice_is_pointed_out() -> None:
     warnings = built(changed(members__rosa__evidence=BASE["members"]["agaric"]["evidence"])).warnings
     assert len(warnings) == 1
-    assert warnings[0].endswith('member "rosa", field evidence.number: "7" is also the number of member "agaric"; one co-operative is one member')
+    assert warnings[0].endswith(
+        'member "rosa", field evidence.number: "7" is also the number of member "agaric"; one co-operative is one member'
+    )
 
 
 def test_light_colour_follows_the_primary_one() -> None:

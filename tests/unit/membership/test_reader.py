@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from typing import Any
 
@@ -29,10 +28,25 @@ def parsed(text: str) -> Any:
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("NO", "NO"), ("yes", "yes"), ("2021-03-01", "2021-03-01"), ("12:30", "12:30"), ("0123", 123), ("1_000", "1_000"), ("true", True), ("~", None),
-        ("", None), ("1.5", 1.5), ("-3", -3), ('"25"', "25"), ("'null'", "null"), ("!!str 25", "25"), ("! 25", "25"), (".inf", ".inf"), ("9" * 30, "9" * 30),
+        ("NO", "NO"),
+        ("yes", "yes"),
+        ("2021-03-01", "2021-03-01"),
+        ("12:30", "12:30"),
+        ("0123", 123),
+        ("1_000", "1_000"),
+        ("true", True),
+        ("~", None),
+        ("", None),
+        ("1.5", 1.5),
+        ("-3", -3),
+        ('"25"', "25"),
+        ("'null'", "null"),
+        ("!!str 25", "25"),
+        ("! 25", "25"),
+        (".inf", ".inf"),
+        ("9" * 30, "9" * 30),
     ],
-)  # fmt: skip
+)
 def test_scalars_mean_what_editors_think(written: str, meant: object) -> None:
     value = parsed(f"a: {written}\n")["a"]
     assert value == meant and type(value) is type(meant)
@@ -48,7 +62,9 @@ def test_places() -> None:
 
 
 def test_anchors_and_merges() -> None:
-    root = parsed("x-base: &base {a: 1, b: 2}\nx-more: &more {b: 3, c: 4}\none: {<<: *base, a: 9}\ntwo:\n  <<: [*more, *base]\nthree: *base\n")
+    root = parsed(
+        "x-base: &base {a: 1, b: 2}\nx-more: &more {b: 3, c: 4}\none: {<<: *base, a: 9}\ntwo:\n  <<: [*more, *base]\nthree: *base\n"
+    )
     assert root["one"] == {"a": 9, "b": 2}
     assert root["two"] == {"b": 3, "c": 4, "a": 1}
     assert root["three"] == {"a": 1, "b": 2}
@@ -56,7 +72,10 @@ def test_anchors_and_merges() -> None:
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), inner, max_size=3),
     max_leaves=12,
 )
@@ -116,21 +135,21 @@ def test_a_problem_in_the_second_file_names_that_file(tmp_path: pathlib.Path) ->
     write(tmp_path, a=BASE, b={"services": {"late": {"tier": "consumer", "member": "nobody", "accounts": {"registration": "open"}}}})
     with pytest.raises(MembershipError) as caught:
         of(tmp_path)
-    assert caught.value.lines == ['members/b.yml:4: service "late", field member: "nobody" is not a member; add it under members, or write one of agaric, rosa']
+    assert caught.value.lines == [
+        'members/b.yml:4: service "late", field member: "nobody" is not a member; add it under members, or write one of agaric, rosa'
+    ]
 
 
 def test_paths_that_lead_nowhere(tmp_path: pathlib.Path) -> None:
-    for path, said in ((tmp_path / "gone.yml", "members: cannot be read: no such file or directory; check the path and its permissions"),
-                       (tmp_path, "members: holds no .yml or .yaml file; put the membership file there")):  # fmt: skip
+    for path, said in (
+        (tmp_path / "gone.yml", "members: cannot be read: no such file or directory; check the path and its permissions"),
+        (tmp_path, "members: holds no .yml or .yaml file; put the membership file there"),
+    ):
         with pytest.raises(MembershipError) as caught:
             of(path)
         assert caught.value.lines == [said]
 
 
-def test_byte_order_mark_is_no_problem() -> None:
-    file = pathlib.Path(os.environ.get("PYTEST_TMP", "/tmp")) / f"bom-{os.getpid()}.yml"
-    file.write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(BASE).encode())
-    try:
-        assert set(of(file).services) == {"rosa", "cafe"}
-    finally:
-        file.unlink()
+def test_byte_order_mark_is_no_problem(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "bom.yml").write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(BASE).encode())
+    assert set(of(tmp_path).services) == {"rosa", "cafe"}
