@@ -228,13 +228,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(f"tier_{name}")
         inventory.add_child("coop_services", "members")
         inventory.add_child("coop_services", "clients")
-        for owner in membership["owners"].values():
+        for owner in membership["owners"]:
             group = inventory.add_group(group_name(f"{owner['kind']}_", owner["id"]))
             inventory.add_child(f"{owner['kind']}s", group)
             for name in owner["classes"]:
                 inventory.add_child(f"class_{name}", group)
 
-        taken = [name for name in membership["services"] if name in inventory.hosts]
+        taken = [service["id"] for service in membership["services"] if service["id"] in inventory.hosts]
         if taken:
             raise AnsibleParserError(
                 "\n".join(
@@ -246,8 +246,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         connections = {name: self._container_host(name, host, path) for name, host in membership["container_hosts"].items()}
 
         cooperative = as_data(membership["cooperative"])
-        owners = {name: as_data(owner) for name, owner in membership["owners"].items()}
-        for service_id, service in membership["services"].items():
+        owners = {owner["id"]: as_data(owner) for owner in membership["owners"]}
+        for service in membership["services"]:
+            service_id = service["id"]
             owner = owners[service["member"] or service["client"]]
             inventory.add_host(service_id, group=group_name(f"{owner['kind']}_", owner["id"]))
             inventory.add_child(f"tier_{service['tier']}", service_id)
@@ -260,7 +261,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             host.set_variable("coop_cooperative", cooperative)
             for name, value in connections[service["container_host"]].items():
                 host.set_variable(name, value)
-        self._construct(membership["services"])
+        self._construct([service["id"] for service in membership["services"]])
 
     def _container_host(self, name: str, host: dict[str, Any], path: str) -> dict[str, Any]:
         """Makes the host known and returns the connection variables its services get."""
@@ -295,7 +296,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             found.update(group.get_vars())
         return found
 
-    def _construct(self, services: dict[str, Any]) -> None:
+    def _construct(self, services: list[str]) -> None:
         """The options C(compose), C(groups) and C(keyed_groups), for services only."""
         compose, groups, keyed = self.get_option("compose"), self.get_option("groups"), self.get_option("keyed_groups")
         if not (compose or groups or keyed):

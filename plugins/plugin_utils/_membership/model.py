@@ -304,8 +304,8 @@ def load(*paths: str, today: datetime.date | None = None) -> Membership:
 
 
 def as_dict(membership: Membership) -> dict[str, Any]:
-    """The membership as one dict that survives JSON."""
-    return dict(vars(membership))
+    """The membership as one dict that survives JSON; lists where order is to survive a cache that sorts keys."""
+    return {**vars(membership), "owners": list(membership.owners.values()), "services": list(membership.services.values())}
 
 
 def fingerprint(texts: dict[str, str], today: datetime.date) -> str:
