@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,67 @@ def environment(**more: str) -> dict[str, str]:
         **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8",
         "PATH": f"{programs}:{os.environ.get('PATH', '/usr/bin:/bin')}", **more,
     }  # fmt: skip
+
+
+class Nursery:
+    """Runs ansible-playbook as children of one process that has imported ansible already (tests/support/nursery.py)."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.lock = threading.Lock()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.nursery"],
+            cwd=ROOT, env=dict(env), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        atexit.register(self.close)
+        if self._answer(60) != "ready":
+            raise AssertionError("ansible could not be imported")
+
+    def run(self, argv: Sequence[str], env: Mapping[str, str], out: Path, err: Path, timeout: float) -> int:
+        """One run; returns its exit status, raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"argv": list(argv), "env": dict(env), "out": str(out), "err": str(err)}) + "\n")
+        self.process.stdin.flush()
+        child = int(self._answer(60))
+        try:
+            return int(self._answer(timeout))
+        except TimeoutError as error:
+            os.killpg(child, signal.SIGKILL)
+            self._answer(60)
+            raise subprocess.TimeoutExpired(list(argv), timeout) from error
+
+    def close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait(10)
+
+    def _answer(self, seconds: float) -> str:
+        assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise TimeoutError
+        return self.process.stdout.readline().strip()
+
+
+_nurseries: dict[str, Nursery] = {}
+_guard = threading.Lock()
+
+
+def _run(argv: Sequence[str], own: Mapping[str, str], env: Mapping[str, str], out: Path, err: Path, timeout: float) -> int:
+    """ansible-playbook with the environment env and own, in a nursery of that environment; in a process of its own when that is busy."""
+    key = json.dumps(sorted(env.items()))
+    with _guard:
+        if key not in _nurseries or _nurseries[key].process.poll() is not None:
+            _nurseries[key] = Nursery(env)
+        nursery = _nurseries[key]
+    if nursery.lock.acquire(blocking=False):
+        try:
+            return nursery.run(argv, own, out, err, timeout)
+        finally:
+            nursery.lock.release()
+    with out.open("w") as out_file, err.open("w") as err_file:
+        return subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", *argv],
+            cwd=ROOT, env={**env, **own}, stdin=subprocess.DEVNULL, stdout=out_file, stderr=err_file, timeout=timeout, check=False,
+        ).returncode  # fmt: skip
 
 
 def run_module(
@@ -55,16 +120,17 @@ def run_module(
         play["become"] = become
     options = [*(["--check"] if check else []), *(["--diff"] if diff else [])]
     with tempfile.TemporaryDirectory(prefix="run-module-") as scratch:
-        playbook, answer = Path(scratch) / "play.yml", Path(scratch) / "result.json"
+        playbook, answer, out, err = (Path(scratch) / name for name in ("play.yml", "result.json", "out", "err"))
         playbook.write_text(json.dumps([play]))
-        own = {"ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS), "ANSIBLE_STDOUT_CALLBACK": "minimal", "ANSIBLE_CALLBACKS_ENABLED": "lab_result"}
-        done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), *options, str(playbook)],
-            cwd=ROOT, text=True, capture_output=True, timeout=timeout, check=False, env=environment(LAB_RESULT_FILE=str(answer), **own),
-        )  # fmt: skip
+        env = environment(
+            ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS), ANSIBLE_STDOUT_CALLBACK="minimal", ANSIBLE_CALLBACKS_ENABLED="lab_result"
+        )
+        # pytest tells here which test it runs; a new one is not a new environment.
+        env.pop("PYTEST_CURRENT_TEST", None)
+        code = _run(["-i", str(inventory), *options, str(playbook)], {"LAB_RESULT_FILE": str(answer)}, env, out, err, timeout)
         lines = answer.read_text(encoding="utf-8").splitlines() if answer.exists() else []
+        said = "\n".join(path.read_text(errors="replace") for path in (out, err))
     if len(lines) != 1:
-        said = f"{done.stdout}\n{done.stderr}"
-        raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {done.returncode}):\n{said}")
+        raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {code}):\n{said}")
     result: dict[str, Any] = json.loads(lines[0])
     return result
