@@ -22,7 +22,7 @@ from typing import Any
 from tests.support.lab import RunningLab
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "lab" / "greenlight" / "image" / "double" / "migrations.py"
-NOW = "now() AT TIME ZONE 'UTC'"
+NOW = "(now() AT TIME ZONE 'UTC')"
 
 
 @cache
