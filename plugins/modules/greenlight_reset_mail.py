@@ -13,7 +13,7 @@ description:
   - Asks an instance, over its public name, for a password-reset mail to each address, as the person would on its page.
   - The mail is Greenlight's own, in the instance's language, through the member's SMTP account; its link works once, for an hour.
   - Nobody but the person ever sees the link, neither Ansible nor its logs.
-  - It mails each time it is run; decide with what RV(meet.coop.greenlight_user#module:users) says who still waits for a mail.
+  - It mails each time it is run; RV(meet.coop.greenlight_user#module:users[].waiting) says who still waits for a mail.
   - Runs on the controller, as an action plugin; it needs dnspython there.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:

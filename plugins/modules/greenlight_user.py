@@ -179,6 +179,10 @@ users:
       description: Whether the account signs in through an identity provider.
       type: bool
       sample: false
+    waiting:
+      description: Whether the account has no password yet and no reset link is under way; see M(meet.coop.greenlight_reset_mail).
+      type: bool
+      sample: false
     reset_link:
       description: Address of the page to choose a password. A secret.
       type: str
@@ -315,6 +319,7 @@ def result(plan: accounts.AccountPlan, base_url: str, check_mode: bool, total: i
             "changed": outcome.action != "none",
             "id": outcome.user_id,
             "external": outcome.external,
+            "waiting": outcome.waiting,
         }
         if outcome.action == "removed":
             user.update(recordings=outcome.recordings, files=outcome.files)

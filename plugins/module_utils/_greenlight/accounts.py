@@ -107,6 +107,8 @@ class User:
     """Whether a session could still be going on."""
     tokens: bool
     """Whether a reset or activation link could still work."""
+    mailed: bool
+    """Whether a reset link was sent and is not used up."""
     rooms: list[Any] = field(default_factory=list)
     room_names: list[str] = field(default_factory=list)
     recordings: list[str] = field(default_factory=list)
@@ -136,6 +138,8 @@ class Outcome:
     external: bool = False
     reset_link: bool = False
     """Whether a reset link is due; its token is made when the plan is carried out."""
+    waiting: bool = False
+    """Whether the account can sign in by no password yet, and no reset link is under way."""
     token: str | None = field(default=None, repr=False)
     user_id: str | None = None
     recordings: list[str] = field(default_factory=list)
@@ -211,7 +215,7 @@ def observe(conn: psycopg.Connection[Any], wish: Desired, lock: bool = False) ->
         f"""
         SELECT u.id, u.name, u.email, u.provider, u.external_id, u.password_digest, r.name, u.language, coalesce(u.verified, false),
                coalesce(u.status, 0), coalesce(u.session_expiry > {NOW}, true),
-               u.reset_digest IS NOT NULL OR u.verification_digest IS NOT NULL
+               u.reset_digest IS NOT NULL OR u.verification_digest IS NOT NULL, u.reset_sent_at IS NOT NULL
           FROM public.users u LEFT JOIN public.roles r ON r.id = u.role_id
          WHERE pg_catalog.lower(u.email) = ANY(%s) AND u.provider IN (%s, %s) ORDER BY u.created_at, u.id
         """
@@ -347,6 +351,8 @@ def diff(seen: Observed, wish: Desired, hashes: Hashes, predict: bool = False) -
             _plan_create(account, seen, plan, outcome, hashes, predict)
         else:
             _plan_update(account, user, wish, seen, plan, outcome, hashes, predict)
+        if account.state == "present" and not outcome.external and account.password is None:
+            outcome.waiting = user is None or (user.digest is None and not user.mailed)
         due = wish.reset_link == "always" or (wish.reset_link == "on_create" and outcome.action == "created")
         if due and account.state == "present":
             if outcome.external:
@@ -451,6 +457,7 @@ def _plan_disabled(account: Account, user: User, plan: AccountPlan, outcome: Out
 
 def _plan_reset(account: Account, plan: AccountPlan, outcome: Outcome) -> None:
     outcome.reset_link = True
+    outcome.waiting = False
     outcome.token = reset_token()
     if outcome.action == "none":
         outcome.action = "changed"
