@@ -325,3 +325,12 @@ def test_the_example_and_the_lab_are_good(shown: list[str]) -> None:
     lab = inventory(ROOT / "inventories" / "lab")
     assert {"sunflower", "sunflower-training", "rosa", "cafe", "host1", "pool", "node1", "node2"} <= set(lab.hosts)
     assert shown == []
+
+
+def test_the_examples_of_the_documentation_work(put: Callable[..., pathlib.Path]) -> None:
+    from ansible_collections.meet.coop.plugins.inventory import members
+
+    own_file, config = yaml.safe_load_all(members.EXAMPLES)
+    assert groups_of(inventory(put("a/members.yml", own_file)), "sunflower") >= {"member_sunflower", "tier_consumer"}
+    put("membership/members.yml", own_file)
+    assert "country_GB" in groups_of(inventory(put("inventories/prod/members.coop.yml", config)), "sunflower")
