@@ -231,8 +231,15 @@ def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: f
     host, _colon, port = params["connect"].rpartition(":")
     if not port.isdigit():
         raise CoopError(f"connect '{params['connect']}' is not ADDRESS:PORT such as 127.0.0.1:443")
-    nudge = None if changed else store.restart_attempts
-    missing = certificate.wait(wanted.hosts, (host.strip("[]"), int(port)), params["ca_file"], params["wait_certificate"], nudge)
+    missing = certificate.wait(
+        wanted.hosts,
+        (host.strip("[]"), int(port)),
+        params["ca_file"],
+        params["wait_certificate"],
+        nudge=store.restart_attempts,
+        log=params["acme_log"],
+        fresh=changed,
+    )
     if missing:
         told = []
         for name, why in missing.items():

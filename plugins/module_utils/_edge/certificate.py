@@ -16,6 +16,8 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 _PAUSE = 0.25
 _HANDSHAKE = 5.0
+_RETRY = 3.0
+_REFUSAL = "urn:ietf:params:acme:error:"
 _LOG_TAIL = 512 * 1024
 
 
@@ -49,16 +51,28 @@ def wait(
     ca_file: str | None,
     seconds: float,
     nudge: Callable[[], None] | None = None,
+    log: str | None = None,
+    fresh: bool = True,
 ) -> dict[str, str]:
-    """Wait until every host is served well; what is wrong with those that are not. Calls nudge once when some aren't at the first look."""
+    """Wait until every host is served well; what is wrong with those that are not.
+
+    After a failure Caddy pauses for a minute and longer. C(nudge) makes it try at once. It is called at the first look unless the route is
+    C(fresh), and after failures that are not the authority's own refusal (it was down, or spoke badly), since refusals count against limits.
+    """
     trust = context(ca_file)
     deadline = time.monotonic() + seconds
     waiting = {host: found for host in hosts if (found := fault(host, address, trust))}
-    if waiting and nudge:
+    tried = time.time()
+    if waiting and nudge and not fresh:
         nudge()
     while waiting and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         waiting = {host: found for host in waiting if (found := fault(host, address, trust))}
+        if waiting and nudge and time.time() - tried > _RETRY:
+            errors = [error for host in waiting if (error := last_error(host, log, tried))]
+            if errors and not any(_REFUSAL in error for error in errors):
+                tried = time.time()
+                nudge()
     return waiting
 
 

@@ -117,9 +117,9 @@ class Route:
                 )
             )
         for pattern, octets in BODY_LIMITS:
-            limit = _limit(max(octets, self.body_limit))
-            inner.append({"group": "body", "match": [{"path_regexp": {"pattern": pattern}}], "handle": [limit]})
-        inner.append({"group": "body", "handle": [_limit(self.body_limit)]})
+            limits = _limited(max(octets, self.body_limit))
+            inner.append({"group": "body", "match": [{"path_regexp": {"pattern": pattern}}], "handle": [limits]})
+        inner.append({"group": "body", "handle": [_limited(self.body_limit)]})
         proxy: dict[str, Any] = {
             "handler": "reverse_proxy",
             "upstreams": [{"dial": self.upstream}],
@@ -136,8 +136,20 @@ def _stop(match: dict[str, Any], *handlers: dict[str, Any]) -> dict[str, Any]:
     return {"match": [match], "handle": list(handlers), "terminal": True}
 
 
-def _limit(octets: int) -> dict[str, Any]:
-    return {"handler": "request_body", "max_size": octets}
+def _limited(octets: int) -> dict[str, Any]:
+    """Refuse what says it is too large before a byte is read; count what doesn't say."""
+    length = "{http.request.header.Content-Length}"
+    return {
+        "handler": "subroute",
+        "routes": [
+            {
+                "match": [{"expression": f"{length}.matches('^[0-9]{{1,18}}$') && int({length}) > {octets}"}],
+                "handle": [{"handler": "static_response", "status_code": 413, "close": True}],
+                "terminal": True,
+            },
+            {"handle": [{"handler": "request_body", "max_size": octets}]},
+        ],
+    }
 
 
 def maintenance_response() -> dict[str, Any]:
