@@ -60,6 +60,9 @@ def create_arguments(lab: Lab, host: Host, address: str | None = None) -> list[s
         "--cgroupns", "private", "--tmpfs", "/run:rw,nosuid,nodev,exec,mode=755", "--tmpfs", "/run/lock:rw,nosuid,nodev,mode=1777",
         "--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20",
     ]
+    if host.containers:
+        # A host's own docker may enter containers that do not run as root (docker exec, health checks): so must the nested one.
+        arguments += ["--cap-add", "SYS_PTRACE"]
     for path in host.volumes:
         arguments += ["--volume", f"{volume(lab, host, path)}:{path}"]
     if host.containers:

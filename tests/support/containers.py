@@ -1,0 +1,224 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Instances on the lab's container host, for the tests of `greenlight_container`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support import ansible
+from tests.support.lab import RunningLab
+
+HOST = "host1"
+IMAGE = "meet-coop-lab/greenlight:v3.8.2.4"
+OLDER = "meet-coop-lab/greenlight:v3.7.1"
+BROKEN = "meet-coop-lab/greenlight:v3.9.0-broken"
+MODULE = "meet.coop.greenlight_container"
+STATE = "/var/lib/meet-coop/instances"
+
+#: Kills a run of the module, told by the lock it holds on the instance's directory, as soon as a condition on the
+#: instance's containers is true. Runs on the host; prints what it saw when it struck.
+KILLER = r"""
+import http.client, json, os, signal, socket, sys, time
+directory, prefix, condition, limit = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+class Docker(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/var/run/docker.sock")
+api = Docker("localhost")
+def get(path):
+    api.request("GET", path)
+    return json.loads(api.getresponse().read())
+def runs():
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if int(pid) != os.getpid() and any(os.readlink(f"/proc/{pid}/fd/{fd}") == directory for fd in os.listdir(f"/proc/{pid}/fd")):
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+end = time.monotonic() + limit
+while time.monotonic() < end:
+    rows = {row["Names"][0][1:]: row["State"] for row in get("/containers/json?all=1") if row["Names"][0][1:].startswith(prefix)}
+    names = {row["Name"] for row in get("/networks")}
+    state = {"main": rows.get(prefix), "redis": rows.get(prefix + "-redis"), "next": rows.get(prefix + ".next"),
+             "previous": rows.get(prefix + ".previous"), "rehearsal": rows.get(prefix + ".rehearsal"), "network": prefix in names}
+    if eval(condition, {}, state):
+        pids = runs()
+        if pids:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            print(json.dumps(state))
+            sys.exit(0)
+    time.sleep(0.002)
+sys.exit(f"never saw {condition}; last: {state}")
+"""
+
+
+class Instance:
+    """One instance with its database, as a test drives it."""
+
+    def __init__(self, lab: RunningLab, run_module: Callable[..., dict[str, Any]], name: str, ports: tuple[int, int]) -> None:
+        self.lab, self.run_module, self.name, self.ports = lab, run_module, name, ports
+        self.container = f"greenlight-{name}"
+        self.database = f"greenlight_{name.replace('-', '_')}"
+        self.secrets = {
+            "secret_key_base": f"{name}-KEYBASE-{'5e' * 40}",
+            "redis_password": f"{name}-REDISPASSWORD-4711",
+            "database": f"{name}/DB:PASS@WORD?#%4711",
+            "bigbluebutton": f"{name}-BBBSECRET-4711",
+            "smtp": f"{name}-SMTPPASSWORD-4711",
+            "extra": f"{name}-EXTRAVALUE-4711",
+        }
+        self.arguments: dict[str, Any] = {
+            "name": name,
+            "image": IMAGE,
+            "redis_image": "meet-coop-lab/redis:7",
+            "pull": "never",
+            "hostname": f"{name}.meet.test",
+            "secret_key_base": self.secrets["secret_key_base"],
+            "redis_password": self.secrets["redis_password"],
+            "database": {"host": "10.213.0.1", "name": self.database, "user": self.database, "password": self.secrets["database"]},
+            "bigbluebutton": {"endpoint": "https://pool.meet.test/bigbluebutton/api/", "secret": self.secrets["bigbluebutton"]},
+            "smtp": {"server": "smtp.lab.test", "auth": "plain", "username": "sunflower", "password": self.secrets["smtp"],
+                     "sender_email": "sunflower@lab.test", "sender_name": "Sunflower"},
+            "secret_environment": {"SOMETHING_OF_OURS": self.secrets["extra"]},
+            "skip_health_checks": ["bigbluebutton"],
+            "port_range": list(ports),
+            "ready_timeout": 90,
+        }  # fmt: skip
+
+    def provide_database(self, password: str | None = None) -> None:
+        done = self.run_module(
+            HOST, "meet.coop.greenlight_database", {"name": self.database, "password": password or self.secrets["database"]}
+        )
+        assert not done.get("failed"), done
+
+    def run(self, check: bool = False, **changes: Any) -> dict[str, Any]:
+        """One run of the module, whatever comes of it."""
+        return self.run_module(HOST, MODULE, {**self.arguments, **changes}, check=check)
+
+    def good(self, **changes: Any) -> dict[str, Any]:
+        """A run that must not fail."""
+        result = self.run(**changes)
+        assert not result.get("failed"), (result.get("msg"), result.get("log"))
+        return result
+
+    def bad(self, **changes: Any) -> dict[str, Any]:
+        """A run that must fail with one clear line, and show no secret."""
+        result = self.run(**changes)
+        assert result.get("failed"), result
+        assert "Traceback" not in json.dumps(result)
+        assert "\n" not in result["msg"]
+        self.assert_silent(json.dumps(result))
+        return result
+
+    def truthful(self, **changes: Any) -> dict[str, Any]:
+        """A run whose prediction must change nothing and say the same, and after which there is nothing left to do."""
+        before = self.snapshot()
+        predicted = self.run(check=True, **changes)
+        assert not predicted.get("failed"), (predicted.get("msg"), predicted.get("log"))
+        assert self.snapshot() == before
+        result = self.good(**changes)
+        assert {key: predicted[key] for key in ("changed", "actions", "port", "diff", "version")} == {
+            key: result[key] for key in ("changed", "actions", "port", "diff", "version")
+        }
+        again = self.good(**changes)
+        assert (again["changed"], again["actions"], again["diff"]) == (False, [], {"before": {}, "after": {}})
+        assert (again["port"], again["container_id"], again["version"]) == (result["port"], result["container_id"], result["version"])
+        return result
+
+    def snapshot(self) -> Any:
+        """Everything of the instance that a prediction might touch."""
+        rows = self.docker("ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.State}}").splitlines()
+        inspected = [self.docker("inspect", "--format", "{{json .HostConfig}} {{json .NetworkSettings.Networks}}", row.split()[0])
+                     for row in rows if row.startswith(self.container)]  # fmt: skip
+        networks = self.docker("network", "ls", "--quiet", "--no-trunc", "--filter", f"name=^{self.container}$")
+        volumes = self.docker("volume", "ls", "--quiet", "--filter", f"name={self.container}-storage")
+        state = self.lab.exec(HOST, ["sh", "-c", f"ls -la --time-style=full-iso {STATE}/{self.name} && cat {STATE}/{self.name}/*"]).stdout
+        return sorted(row for row in rows if row.startswith(self.container)), inspected, networks, volumes, state
+
+    def docker(self, *argv: str, check: bool = True) -> str:
+        """The docker command on the container host."""
+        done = self.lab.exec(HOST, ["docker", *argv])
+        assert done.returncode == 0 or not check, done
+        return done.stdout.strip()
+
+    def inspect(self, suffix: str = "") -> dict[str, Any]:
+        found: list[dict[str, Any]] = json.loads(self.docker("inspect", self.container + suffix))
+        return found[0]
+
+    def names(self) -> dict[str, str]:
+        """The instance's containers by the end of their name, with their state."""
+        rows = (line.split() for line in self.docker("ps", "--all", "--format", "{{.Names}} {{.State}}").splitlines())
+        return {name.removeprefix(self.container): state for name, state in rows if name.startswith(self.container)}
+
+    def http(self, path: str, port: int) -> str:
+        """Status and body of a request as the edge would send it."""
+        return self.lab.exec(
+            HOST,
+            ["curl", "-s", "-m", "10", "-w", " %{http_code}", "-H", f"Host: {self.name}.meet.test", "-H", "Accept: application/json",
+             "-H", "X-Forwarded-Proto: https", f"http://127.0.0.1:{port}{path}"],
+        ).stdout  # fmt: skip
+
+    def serves(self, port: int) -> bool:
+        return self.http("/api/v1/env.json", port).endswith(" 200")
+
+    def inside(self, script: str) -> subprocess.CompletedProcess[str]:
+        """A shell script inside the Greenlight container."""
+        return self.lab.exec(HOST, ["docker", "exec", self.container, "bash", "-c", script])
+
+    def assert_silent(self, text: str) -> None:
+        shown = [name for name, value in self.secrets.items() if value in text]
+        assert shown == []
+
+    def start(self, **changes: Any) -> Background:
+        """A run in the background, all its output kept."""
+        return Background({**self.arguments, **changes})
+
+    def killed(self, condition: str, **changes: Any) -> dict[str, Any]:
+        """A run that is killed with SIGKILL as soon as the condition on the instance's containers holds; returns what was seen."""
+        self.lab.exec(HOST, ["mkdir", "-p", "-m", "700", f"{STATE}/{self.name}"])
+        background = self.start(**changes)
+        try:
+            seen = self.lab.exec(HOST, ["python3", "-c", KILLER, f"{STATE}/{self.name}", self.container, condition, "120"])
+        finally:
+            background.wait()
+        assert seen.returncode == 0, (seen.stderr, background.output)
+        found: dict[str, Any] = json.loads(seen.stdout)
+        return found
+
+    def remove(self) -> None:
+        self.run(state="absent", purge=True)
+        self.run_module(HOST, "meet.coop.greenlight_database", {"name": self.database, "state": "absent"})
+        self.lab.exec(HOST, ["rm", "-rf", f"{STATE}/{self.name}"])
+
+
+class Background:
+    """`ansible-playbook -vvv` with one task, running."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self.scratch = tempfile.TemporaryDirectory(prefix="container-test-")
+        playbook = Path(self.scratch.name) / "play.yml"
+        task = {"name": "Run the instance", MODULE: dict(arguments)}
+        playbook.write_text(yaml.safe_dump([{"hosts": HOST, "gather_facts": False, "tasks": [task]}]))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ansible", "playbook", "-vvv", "--diff", "-i", str(ansible.INVENTORY / "hosts.yml"), str(playbook)],
+            cwd=ansible.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ansible.environment(),
+        )  # fmt: skip
+        self.output = ""
+
+    def wait(self) -> int:
+        self.output = self.process.communicate(timeout=300)[0]
+        self.scratch.cleanup()
+        return self.process.returncode
