@@ -129,7 +129,7 @@ options:
   meeting_options:
     description:
       - More BigBlueButton create parameters sent with every meeting, such as C(welcome), C(bannerText) or C(disabledFeatures).
-      - V(null) removes one from all rooms. Neither room owners nor administrators can change what is set here.
+      - V(null) or an empty string removes one from all rooms. Neither room owners nor administrators can change what is set here.
       - Greenlight's own options, what it computes itself, and names that begin with V(gl) are refused.
     type: dict
     default: {}

@@ -40,13 +40,13 @@ def greenlight(stage: kit.Stage) -> kit.Instance:
 
 @pytest.fixture
 def module(stage: kit.Stage, greenlight: kit.Instance) -> Module:
-    """Runs one of our modules on the instance's database, as the database's owner."""
+    """Runs one of our modules on the instance's database as the server's superuser, who trusts least (see foreign code)."""
     stage.postgres.reload()
     login = {
         "login_host": stage.postgres.attrs["NetworkSettings"]["Networks"][stage.name]["IPAddress"],
         "login_db": NAME,
-        "login_user": NAME,
-        "login_password": f"{NAME}pw",
+        "login_user": "postgres",
+        "login_password": stage.postgres_password,
     }
 
     def run(name: str, **args: Any) -> dict[str, Any]:

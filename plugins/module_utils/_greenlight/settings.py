@@ -149,6 +149,7 @@ def desired(
             if name in (meeting_options or {}):
                 problems.append(f"meeting_options.{name}: is given by limits.{key} already")
     for name, value in (meeting_options or {}).items():
+        value = None if value == "" else value
         problem = limits.option_problem(str(name), value)
         if problem:
             problems.append(f"meeting_options.{name}: {problem}")
