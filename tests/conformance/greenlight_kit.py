@@ -139,6 +139,8 @@ class FakeBBB:
         """The XML of a call."""
         if call.name in self.answers:
             return self.answers[call.name]
+        if not call.name:  # the bare endpoint tells its version to anyone
+            return "<response><returncode>SUCCESS</returncode><version>2.0</version></response>"
         if not call.signed_with_sha1:
             return "<response><returncode>FAILED</returncode><messageKey>checksumError</messageKey><message>no</message></response>"
         inner = {

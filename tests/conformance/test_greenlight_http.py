@@ -123,9 +123,32 @@ def test_foreign_origin_is_a_500(visitor: kit.Client) -> None:
 
 
 def test_missing_parameters_are_a_400(visitor: kit.Client) -> None:
-    """params.require."""
-    answer = visitor.post("sessions.json", {"other": 1})
-    assert (answer.status, answer.errors) == (400, ["InvalidParams"])
+    """params.require; an empty object is missing too."""
+    for body in ({}, {"session": {}}):
+        answer = visitor.post("sessions.json", body)
+        assert (answer.status, answer.errors) == (400, ["InvalidParams"])
+
+
+def test_bare_parameters_are_wrapped(visitor: kit.Client, rows: kit.Rows) -> None:
+    """A JSON body without the controller's key is wrapped under it (actionpack params_wrapper.rb)."""
+    rows.user("wrapped@sunflower.test")
+    assert visitor.post("sessions.json", {"email": "wrapped@sunflower.test", "password": kit.PASSWORD}).status == 200
+    # for a controller with a model only the model's columns: a password is none of them
+    assert (
+        kit.Client(visitor.address).post("users.json", {"name": "N", "email": "w@sunflower.test", "password": kit.PASSWORD}).status == 400
+    )
+
+
+def test_broken_json_is_a_500(visitor: kit.Client) -> None:
+    """The parser's exception ends in the catch-all."""
+    headers: dict[str, str | None] = {"Accept": "application/json", "Content-Type": "application/json", "X-CSRF-Token": visitor.csrf}
+    answer = visitor.raw("POST", "/api/v1/sessions.json", b"{broken", headers)
+    assert (answer.status, answer.errors) == (500, ["SomethingWentWrong"])
+
+
+def test_answers_are_not_to_be_cached_by_others(visitor: kit.Client) -> None:
+    """Cache-Control private."""
+    assert visitor.get("env.json").header("cache-control") == "max-age=0, private, must-revalidate"
 
 
 def test_site_settings_are_read_uncached(visitor: kit.Client, rows: kit.Rows) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 import typing as t
 
@@ -195,6 +196,28 @@ def test_server_ends_gracefully_on_sigterm(special: Special, stage: kit.Stage) -
     instance.container.reload()
     assert time.monotonic() - began < 15
     assert instance.container.attrs["State"]["ExitCode"] == 1
+
+
+def test_request_in_flight_is_finished(special: Special, stage: kit.Stage, rows: kit.Rows) -> None:
+    """SIGTERM during a meeting start: the answer still comes, then the server ends."""
+    instance = special().wait_listening()
+    user_id = rows.user("flight@sunflower.test")
+    client = instance.client()
+    assert client.sign_in("flight@sunflower.test").status == 200
+    friendly_id = client.post("rooms.json", {"room": {"name": "R", "user_id": user_id}}).data.rsplit("/", 1)[-1]
+    stage.bbb.delay = 3
+    answers: list[kit.Answer] = []
+    request = threading.Thread(target=lambda: answers.append(client.post(f"meetings/{friendly_id}/start.json")))
+    try:
+        before = len(stage.bbb.calls)
+        request.start()
+        kit.wait_for(lambda: len(stage.bbb.calls) > before, 10, "the create call")
+        instance.container.stop(timeout=20)
+        request.join(10)
+    finally:
+        stage.bbb.delay = 0
+    assert [answer.status for answer in answers] == [201]
+    assert instance.wait_exit() == 1
 
 
 @pytest.mark.skipif(not kit.is_double(), reason="the older and the broken release exist as doubles only")

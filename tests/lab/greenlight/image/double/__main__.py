@@ -138,6 +138,21 @@ def admin_create(arguments: list[str]) -> int:
     return rake_user_create(given[0], given[1], given[2], "Administrator")
 
 
+def admin_super_admin(arguments: list[str]) -> int:
+    """greenlight lib/tasks/admin.rake admin:super_admin: provider bn, "superadmin-" before the address."""
+    from .accounts import rake_user_create
+
+    name, email, password = (arguments + [""] * 3)[:3]
+    return rake_user_create(name, f"superadmin-{email}", password, "SuperAdmin", "bn")
+
+
+def user_set_admin_role(arguments: list[str]) -> int:
+    """greenlight lib/tasks/user.rake user:set_admin_role."""
+    from .accounts import rake_set_admin_role
+
+    return rake_set_admin_role(arguments[0] if arguments else None)
+
+
 def server(arguments: list[str]) -> int:
     """rails s [-b ADDRESS] [-p PORT]."""
     address, port = "0.0.0.0", int(config.env("PORT") or "3000")
@@ -161,6 +176,8 @@ TASKS: dict[str, Task] = {
     "configuration:check": configuration_check,
     "user:create": user_create,
     "admin:create": admin_create,
+    "admin:super_admin": admin_super_admin,
+    "user:set_admin_role": user_set_admin_role,
     "s": server,
     "server": server,
 }

@@ -455,17 +455,30 @@ def avatar(db: Connection, user: Row) -> str:
     return blob_path(blob) if blob else "/assets/default-avatar.png"
 
 
-def rake_user_create(name: str | None, email: str | None, password: str | None, role_name: str | None) -> int:
+def rake_set_admin_role(email: str | None) -> int:
+    """greenlight lib/tasks/user.rake user:set_admin_role."""
+    db = Connection()
+    user = db.one("SELECT * FROM users WHERE email = %s AND provider = %s", email, PROVIDER)
+    chosen = role(db, "Administrator")
+    if user is None or chosen is None:
+        print(f"User with email: {email} not found", file=sys.stderr)
+        return 1
+    update_user(db, user, role_id=chosen["id"])
+    print(f"User role set to Administrator for email: {email}")
+    return 0
+
+
+def rake_user_create(name: str | None, email: str | None, password: str | None, role_name: str | None, provider: str = PROVIDER) -> int:
     """greenlight lib/tasks/user.rake: mail stored as typed, password printed, no room, exit 0 or 1."""
     db = Connection()
-    chosen = role(db, role_name)
+    chosen = role(db, role_name, provider)
     if chosen is None:
         print(f"Unable to create user: '{name}'", file=sys.stderr)
         print(f"   Role '{role_name}' does not exist, maybe you have not run the DB migrations?", file=sys.stderr)
         return 1
     user = {
         "id": None,
-        "provider": PROVIDER,
+        "provider": provider,
         "name": name,
         "email": email,
         "language": config.env("DEFAULT_LOCALE", "en"),

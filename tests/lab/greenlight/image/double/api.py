@@ -15,7 +15,7 @@ import typing as t
 from . import accounts, bbb, checks, config, cookies, mail, rooms
 from .accounts import PROVIDER, RecordInvalid, RecordNotFound, ServerError, allowed, as_uuid, blank, text
 from .db import Connection, Row, now
-from .server import Application, Request, Response, Upload, error_page, json_response
+from .server import Application, Request, Response, Upload, error_page, json_response, wrapper_key
 
 # greenlight config/application.rb custom_error_msgs
 INVALID_PARAMS, NOT_FOUND, SERVER_ERROR = "InvalidParams", "RecordNotFound", "SomethingWentWrong"
@@ -164,7 +164,7 @@ def route(methods: str, path: str, *, public: bool = False, csrf: bool = True) -
 
 def dispatch(app: Application, request: Request, db: Connection) -> Response:
     """Find the action, run the callbacks in upstream's order, turn exceptions into upstream's answers."""
-    if request.path == "/health_check" and request.method in ("GET", "HEAD"):
+    if re.fullmatch(r"/health_check(\.\w+)?", request.path) and request.method in ("GET", "HEAD"):
         return _health(db)
     method = "GET" if request.method == "HEAD" else request.method
     for wanted, pattern, action, public, csrf in ROUTES:
@@ -199,10 +199,7 @@ def _api(context: Context, action: Action, public: bool, csrf: bool) -> Response
     """api_controller.rb: CSRF, then ensure_valid_request, then ensure_authenticated; every StandardError is a 500 in JSON."""
     request = context.request
     try:
-        try:
-            context.params = {**request.parameters(), **context.params}
-        except ValueError:
-            return error_page(request, 400)  # ActionDispatch::Http::Parameters::ParseError
+        context.params = {**request.parameters(wrapper_key(request.path)), **context.params}  # broken JSON: 500 as any exception
         if csrf and request.method not in ("GET", "HEAD"):
             _verify_csrf(context)
         if not (request.json_format and "application/json" in request.header("Accept")):
@@ -450,6 +447,14 @@ def rooms_configurations_index(context: Context) -> Response:
 def locales_index(_context: Context) -> Response:
     """locales_controller.rb; the double speaks English only."""
     return data({"en": "English"})
+
+
+@route("GET", "locales/:name", public=True)
+def locales_show(context: Context) -> Response:
+    """locales_controller.rb show: a redirect to the asset."""
+    response = Response(302, "")
+    response.headers["location"] = f"{context.base_url}{context.request.script}/assets/en.json"
+    return response
 
 
 @route("GET", "invitations/:token", public=True)
@@ -929,16 +934,16 @@ def meetings_running(context: Context) -> Response:
 # -- administration (app/controllers/api/v1/admin)
 
 
-def _paged(context: Context, rows: list[t.Any]) -> tuple[list[t.Any], dict[str, t.Any]]:
+def _paged(context: Context, rows: list[t.Any], items: int = PAGE) -> tuple[list[t.Any], dict[str, t.Any]]:
     """pagy with overflow to the last page."""
-    pages = max(1, -(-len(rows) // PAGE))
+    pages = max(1, -(-len(rows) // items))
     page = min(max(1, accounts.ruby_int(text(context.params.get("page")) or "1")), pages)
-    part = rows[(page - 1) * PAGE : page * PAGE]
-    start = (page - 1) * PAGE
+    part = rows[(page - 1) * items : page * items]
+    start = (page - 1) * items
     return part, {
         "count": len(rows),
         "page": page,
-        "items": PAGE,
+        "items": items,
         "pages": pages,
         "last": pages,
         "from": start + 1 if part else 0,
@@ -1248,10 +1253,170 @@ def admin_server_rooms_index(context: Context) -> Response:
     return data([{**_serialize_room(room), "owner": room["owner_name"]} for room in part], meta=meta)
 
 
+def _recordings(context: Context, where: str, *parameters: t.Any, items: int = PAGE) -> tuple[list[dict[str, t.Any]], dict[str, t.Any]]:
+    """A page of recordings with their formats (app/serializers/recording_serializer.rb)."""
+    rows = context.db.all(
+        f"""SELECT c.*, u.name AS user_name FROM recordings c JOIN rooms r ON r.id = c.room_id JOIN users u ON u.id = r.user_id
+        WHERE {where} ORDER BY c.recorded_at DESC""",
+        *parameters,
+    )
+    part, meta = _paged(context, rows, items)
+    names = ("id", "record_id", "name", "length", "participants", "visibility", "protectable", "created_at", "recorded_at")
+    for row in part:
+        row["formats"] = context.db.all("SELECT recording_type, url FROM formats WHERE recording_id = %s", row["id"])
+    return [{**{name: row[name] for name in names}, "formats": row["formats"], "user_name": row["user_name"]} for row in part], meta
+
+
+def _without(rows: list[dict[str, t.Any]], *names: str) -> list[dict[str, t.Any]]:
+    return [{name: value for name, value in row.items() if name not in names} for row in rows]
+
+
 @route("GET", "recordings")
-def recordings_index(_context: Context) -> Response:
-    """The double keeps no recordings."""
-    return data([], meta={"count": 0, "page": 1, "items": PAGE, "pages": 1, "last": 1, "from": 0, "to": 0, "prev": None, "next": None})
+def recordings_index(context: Context) -> Response:
+    """recordings_controller.rb index: one's own."""
+    rows, meta = _recordings(context, "r.user_id = %s", context.current()["id"])
+    return data(_without(rows, "user_name"), meta=meta)
+
+
+@route("GET", "recordings/recordings_count")
+def recordings_count(context: Context) -> Response:
+    """recordings_controller.rb recordings_count."""
+    sql = "SELECT count(*) FROM recordings c JOIN rooms r ON r.id = c.room_id WHERE r.user_id = %s"
+    return data(context.db.value(sql, context.current()["id"]))
+
+
+@route("GET", "rooms/:friendly_id/recordings")
+def rooms_recordings(context: Context) -> Response:
+    """rooms_controller.rb recordings."""
+    room = _room(context)
+    context.authorize("ManageRooms", "SharedRoom", friendly_id=context.params["friendly_id"])
+    rows, meta = _recordings(context, "r.id = %s", room["id"], items=3)
+    return data(_without(rows, "user_name"), meta=meta)
+
+
+@route("GET", "rooms/:friendly_id/public_recordings", public=True)
+def rooms_public_recordings(context: Context) -> Response:
+    """rooms_controller.rb public_recordings."""
+    rows, meta = _recordings(context, "r.id = %s AND c.visibility IN ('Public', 'Public/Protected')", _room(context)["id"])
+    return data(_without(rows, "user_name", "participants", "visibility", "protectable", "created_at"), meta=meta)
+
+
+@route("GET", "admin/server_recordings")
+def admin_server_recordings(context: Context) -> Response:
+    """admin/server_recordings_controller.rb."""
+    context.authorize("ManageRecordings")
+    rows, meta = _recordings(context, "u.provider = %s", context.provider)
+    return data(rows, meta=meta)
+
+
+@route("GET", "admin/server_rooms/:friendly_id/resync")
+def admin_server_rooms_resync(context: Context) -> Response:
+    """admin/server_rooms_controller.rb resync: forgets the room's recordings, then asks BigBlueButton (the double stores none)."""
+    context.authorize("ManageRooms")
+    room = _room(context, scoped=False)
+    with context.db.transaction():
+        context.db.execute("DELETE FROM formats WHERE recording_id IN (SELECT id FROM recordings WHERE room_id = %s)", [room["id"]])
+        context.db.execute("DELETE FROM recordings WHERE room_id = %s", [room["id"]])
+    bbb.call("getRecordings", {"meetingID": room["meeting_id"]})
+    context.db.update("rooms", room["id"], recordings_processing=0)
+    return data()
+
+
+# -- shared rooms (app/controllers/api/v1/shared_accesses_controller.rb)
+
+
+def _shared_room(context: Context, *names: str) -> Row:
+    """find_room, then the permission; an unknown room raises in the permissions checker."""
+    context.authorize(*names, friendly_id=context.params["friendly_id"])
+    return _room(context, scoped=False)
+
+
+def _shared_users(context: Context, rows: list[Row]) -> Response:
+    return data([{"name": row["name"], "id": row["id"], "avatar": accounts.avatar(context.db, row)} for row in rows])
+
+
+@route("GET", "shared_accesses/:friendly_id")
+def shared_accesses_show(context: Context) -> Response:
+    """Who shares the room."""
+    room, search = _shared_room(context, "ManageRooms", "SharedRoom"), context.params.get("search")
+    return _shared_users(
+        context,
+        context.db.all(
+            """SELECT u.* FROM shared_accesses s JOIN users u ON u.id = s.user_id WHERE s.room_id = %s
+            AND (%s::text IS NULL OR u.name ILIKE %s OR u.email ILIKE %s)""",
+            room["id"],
+            search,
+            *[f"%{text(search)}%"] * 2,
+        ),
+    )
+
+
+@route("GET", "shared_accesses/:friendly_id/shareable_users")
+def shared_accesses_shareable(context: Context) -> Response:
+    """Users whose role has SharedList, from three letters on."""
+    room, search = _shared_room(context, "ManageRooms"), text(context.params.get("search"))
+    if len(search) < 3:
+        return data([])
+    return _shared_users(
+        context,
+        context.db.all(
+            """SELECT u.* FROM users u WHERE u.provider = %s AND u.id <> %s
+            AND u.id NOT IN (SELECT user_id FROM shared_accesses WHERE room_id = %s) AND (u.name ILIKE %s OR u.email ILIKE %s)
+            AND u.role_id IN (SELECT x.role_id FROM role_permissions x JOIN permissions p ON p.id = x.permission_id
+                WHERE p.name = 'SharedList' AND x.value = 'true')""",
+            context.provider,
+            room["user_id"],
+            room["id"],
+            *[f"%{search}%"] * 2,
+        ),
+    )
+
+
+@route("POST", "shared_accesses")
+def shared_accesses_create(context: Context) -> Response:
+    """Share with users of the instance."""
+    context.params["friendly_id"] = text(context.params.get("friendly_id"))
+    room = _shared_room(context, "ManageRooms")
+    given = context.params.get("shared_users")
+    wanted = [found for found in map(as_uuid, given if isinstance(given, list) else [given]) if found]
+    for row in context.db.all("SELECT id FROM users WHERE provider = %s AND id = ANY(%s::uuid[])", context.provider, wanted):
+        if not context.db.one("SELECT 1 FROM shared_accesses WHERE user_id = %s AND room_id = %s", row["id"], room["id"]):
+            context.db.insert("shared_accesses", user_id=row["id"], room_id=room["id"])
+    return data()
+
+
+@route("DELETE", "shared_accesses/:friendly_id")
+def shared_accesses_destroy(context: Context) -> Response:
+    """Take one user's share back."""
+    room = _shared_room(context, "ManageRooms")
+    context.db.execute(
+        "DELETE FROM shared_accesses WHERE user_id = %s AND room_id = %s", [as_uuid(context.params.get("user_id")), room["id"]]
+    )
+    return data()
+
+
+@route("POST", "shared_accesses/:friendly_id/unshare_room")
+def shared_accesses_unshare(context: Context) -> Response:
+    """Leave a shared room."""
+    room = _shared_room(context, "ManageRooms", "SharedRoom")
+    context.db.execute("DELETE FROM shared_accesses WHERE user_id = %s AND room_id = %s", [context.current()["id"], room["id"]])
+    return data()
+
+
+# -- tenants (app/controllers/api/v1/admin/tenants_controller.rb)
+
+
+def _super_admin(context: Context) -> None:
+    if not accounts.super_admin(context.db, context.current()):
+        raise Halt(error(403))
+
+
+@route("GET", "admin/tenants")
+def admin_tenants_index(context: Context) -> Response:
+    """SuperAdmin only."""
+    _super_admin(context)
+    part, meta = _paged(context, context.db.all("SELECT id, name, client_secret, region FROM tenants ORDER BY created_at DESC"))
+    return data(part, meta=meta)
 
 
 # -- the migration API (app/controllers/api/v1/migrations/external_controller.rb)

@@ -40,10 +40,10 @@ def get(address: str, timeout: float = TIMEOUT, data: str | None = None) -> str:
 
     parts = urlsplit(address)
     if parts.scheme == "https":
-        import ssl
+        from .mail import context
 
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=timeout, context=ssl.create_default_context()
+            parts.hostname or "", parts.port, timeout=timeout, context=context(True)
         )
     else:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)

@@ -39,9 +39,35 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-permitted-cross-domain-policies": "none",
     "referrer-policy": "strict-origin-when-cross-origin",
+    "cache-control": "max-age=0, private, must-revalidate",
 }
 BROWSER_LIKE = re.compile(r",\s*\*/\*|\*/\*\s*,")  # actionpack mime_negotiation.rb
 CABLE_PING_SECONDS = 3.0
+
+
+# Columns besides id and time stamps of the models whose name is a controller's (greenlight db/schema.rb), for wrap_parameters
+MODEL_COLUMNS = {
+    "user": "name email external_id provider password_digest last_login role_id language reset_digest reset_sent_at verified "
+    "verification_digest verification_sent_at session_token session_expiry status",
+    "room": "user_id name friendly_id meeting_id last_session recordings_processing online",
+    "role": "name color provider",
+    "role_permission": "role_id permission_id value",
+    "site_setting": "setting_id value provider",
+    "rooms_configuration": "meeting_option_id provider value",
+    "invitation": "email provider token name",
+    "tenant": "name client_secret region",
+    "shared_access": "user_id room_id",
+    "recording": "room_id name record_id visibility length participants protectable recorded_at",
+}
+# Controllers whose name has no plural s (greenlight app/controllers/api/v1)
+SINGULAR = {"reset_password": "reset_password", "verify_account": "verify_account", "env": "env", "shared_accesses": "shared_access"}
+
+
+def wrapper_key(path: str) -> str:
+    """The key a controller of /api/v1 wraps parameters under."""
+    names = path.removeprefix("/api/v1/").split(".")[0].split("/")
+    name = "external" if names[0] == "migrations" else names[1] if names[0] == "admin" and len(names) > 1 else names[0]
+    return SINGULAR.get(name, name.removesuffix("s"))
 
 
 class Upload(t.NamedTuple):
@@ -108,15 +134,25 @@ class Request:
             return False
         return accept.split(",")[0].split(";")[0].strip() == "application/json"
 
-    def parameters(self) -> dict[str, t.Any]:
-        """Query and body, nested as Rails nests them. Raises ValueError for broken JSON."""
+    def parameters(self, wrapper: str | None = None) -> dict[str, t.Any]:
+        """Query and body, nested as Rails nests them. Raises ValueError for broken JSON.
+
+        A JSON body is wrapped under the controller's name unless it holds that key itself (actionpack params_wrapper.rb); where there is a
+        model of that name, with its columns only.
+        """
         result: dict[str, t.Any] = {}
         for name, value in parse_qsl(self.query, keep_blank_values=True):
             _nest(result, name, value)
         kind = self.header("Content-Type").split(";")[0].strip()
         if self.body and kind == "application/json":
             given = json.loads(self.body)
-            result.update(given if isinstance(given, dict) else {"_json": given})
+            given = given if isinstance(given, dict) else {"_json": given}
+            result.update(given)
+            if wrapper and wrapper not in result:
+                columns = f"id created_at updated_at {MODEL_COLUMNS[wrapper]}".split() if wrapper in MODEL_COLUMNS else list(given)
+                result[wrapper] = {name: value for name, value in given.items() if name in columns}
+        elif wrapper and kind == "application/json" and wrapper not in result:
+            result[wrapper] = {}
         elif self.body and kind == "application/x-www-form-urlencoded":
             for name, value in parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True):
                 _nest(result, name, value)
@@ -232,13 +268,24 @@ class Application:
         threads = int(config.env("RAILS_MAX_THREADS") or "3")
         self.pool = Pool(threads)
         self.threads = threading.BoundedSemaphore(threads)
-        self._size = threads
+        self.active = 0
+        self._active_lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def answering(self) -> t.Iterator[None]:
+        """Counts the requests under way, until their last byte is sent."""
+        with self._active_lock:
+            self.active += 1
+        try:
+            yield
+        finally:
+            with self._active_lock:
+                self.active -= 1
 
     def drain(self) -> None:
-        """Wait until no request is being answered, and let none in."""
-        for _ in range(self._size):
-            self.threads.acquire()
-        time.sleep(0.1)  # the last answer is on its way out
+        """Wait until no request is being answered."""
+        while self.active:
+            time.sleep(0.02)
 
     def call(self, request: Request) -> Response:
         """Answer one request."""
@@ -317,8 +364,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         if request.path == f"{config.relative_root()}/cable" and self._cable(request):
             return
-        response = self.app.call(request)
-        self._send(response, request.method == "HEAD")
+        with self.app.answering():
+            response = self.app.call(request)
+            self._send(response, request.method == "HEAD")
         if request.path != "/health_check" and config.logs("info"):  # lograge ignores it
             line = (
                 f"method={request.method} path={request.path} format={'json' if request.json_format else 'html'} status={response.status}"
@@ -463,7 +511,8 @@ def serve(address: str, port: int) -> int:
         stop.wait()
         print("- Gracefully stopping, waiting for requests to finish", flush=True)
         Handler.app.drain()
-    return codes[0]
+    sys.stdout.flush()
+    os._exit(codes[0])  # waiting threads are not asked
 
 
 __all__ = ["Application", "Request", "Response", "Upload", "error_page", "json_response", "serve"]
