@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's pool as tests see it: from outside through Caddy, from inside through BBBLB's own command, and at the nodes."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from .ansible import ROOT, environment
+from .lab import RunningLab
+
+DOMAIN = "pool.meet.test"
+COMMAND = "/opt/bbblb/venv/bin/bbblb"
+CONFIG = "/etc/bbblb/bbblb.conf"
+DOUBLE = "/usr/local/lib/bbb-double/bbb_double.py"
+NODES = ("node1", "node2")
+
+
+@dataclass
+class Answer:
+    """An HTTP answer of the API."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def xml(self) -> ET.Element:
+        return ET.fromstring(self.body)
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200 and self.xml.findtext("returncode") == "SUCCESS"
+
+    @property
+    def key(self) -> str | None:
+        return self.xml.findtext("messageKey")
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connects to an address and asks for the certificate of a name."""
+
+    def __init__(self, name: str, address: str, context: ssl.SSLContext) -> None:
+        super().__init__(name, 443, context=context, timeout=20)
+        self._address = address
+        self._tls = context
+
+    def connect(self) -> None:
+        self.sock = self._tls.wrap_socket(socket.create_connection((self._address, 443), 20), server_hostname=self.host)
+
+
+@dataclass
+class Pool:
+    lab: RunningLab
+
+    # -- outside -------------------------------------------------------------------------------------------------------------------
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, host: str = DOMAIN,
+        where: str = "pool",
+    ) -> Answer:
+        """One request, without following redirects."""
+        context = ssl.create_default_context(cafile=self.lab.ca_file)
+        connection = _Connection(host, self.lab.ip(where), context)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            connection.close()
+
+    @staticmethod
+    def sign(call: str, query: str, secret: str, algorithm: str = "sha1") -> str:
+        """The query with its checksum; front ends of the field sign with SHA-1."""
+        digest = hashlib.new(algorithm, (call + query + secret).encode()).hexdigest()
+        return f"{query}{'&' if query else ''}checksum={digest}"
+
+    def call(self, tenant: str, secret: str, call: str, parameters: Mapping[str, Any] | None = None, **headers: str) -> Answer:
+        """A signed GET of a tenant's API."""
+        query = self.sign(call, urlencode(parameters or {}), secret)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.request("GET", f"/t/{tenant}/bigbluebutton/api/{call}?{query}", headers=named)
+
+    # -- inside --------------------------------------------------------------------------------------------------------------------
+
+    def bbblb(self, *arguments: str, given: str | None = None) -> str:
+        """BBBLB's own command on the pool host."""
+        command = ["env", "PGHOST=/var/run/postgresql", "runuser", "--user=bbblb", "--", COMMAND, "-C", CONFIG, *arguments]
+        done = self.lab.exec("pool", command, given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def state(self) -> dict[str, Any]:
+        """Everything BBBLB knows: servers and tenants."""
+        found: dict[str, Any] = json.loads(self.bbblb("state", "export", "-"))
+        return found
+
+    def health(self) -> dict[str, str]:
+        rows = [json.loads(line) for line in self.bbblb("server", "stats", "--table-format", "json").splitlines() if line.strip()]
+        return {row["server"]: row["state"] for row in rows}
+
+    def psql(self, statement: str) -> str:
+        done = self.lab.exec("pool", ["runuser", "--user=bbblb", "--", "psql", "-XtA", "-d", "bbblb"], statement)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------------------
+
+    def control(self, node: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The double's control side."""
+        done = self.lab.exec(node, ["python3", DOUBLE, "control", method, path, json.dumps(body or {})])
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def seen(self, meeting_id: str, call: str = "create") -> list[tuple[str, dict[str, str]]]:
+        """What the nodes were asked about a tenant's meeting: (node, parameters) of each call, oldest first."""
+        found = []
+        for node in NODES:
+            for entry in self.control(node, "GET", f"/log?call={call}"):
+                if entry["parameters"].get("meetingID", "").rpartition("-bbblb-")[0] == meeting_id:
+                    found.append((entry["time"], node, entry["parameters"]))
+        return [(node, parameters) for _time, node, parameters in sorted(found, key=lambda one: one[0])]
+
+
+def provide(lab: RunningLab) -> Pool:
+    """The pool of a running lab, made by the play where it is not there yet or its nodes are not in service."""
+    pool = Pool(lab)
+    try:
+        ready = pool.request("GET", "/t/x/bigbluebutton/api/").ok and set(pool.health().values()) == {"available"}
+    except (OSError, AssertionError, ET.ParseError):
+        ready = False
+    if not ready:
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", "-i", "inventories/lab/hosts.yml", "playbooks/platform.yml", "--limit", "pool"],
+            cwd=ROOT, env=environment(), text=True, capture_output=True, check=False, timeout=900,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return pool
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 15.0, pause: float = 0.3) -> Any:
+    """Wait until something is true and return it; AssertionError when it does not come."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(pause)
