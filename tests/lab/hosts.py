@@ -41,8 +41,12 @@ def ensure_network(lab: Lab) -> bool:
             raise LabError(f"network {lab.network} has {', '.join(subnets)}, not {lab.subnet}: ./dev lab down first, or set LAB_SUBNET")
         return False
     dynamic = list(lab.subnet.subnets(prefixlen_diff=1))[1]
-    docker("network", "create", "--driver", "bridge", "--subnet", str(lab.subnet), "--ip-range", str(dynamic),
-           "--label", f"{LABEL}={lab.name}", lab.network)
+    made = run(["docker", "network", "create", "--driver", "bridge", "--subnet", str(lab.subnet), "--ip-range", str(dynamic),
+                "--label", f"{LABEL}={lab.name}", lab.network], check=False)
+    if b"overlaps" in made.stderr:
+        raise LabError(f"another Docker network of this machine lies in {lab.subnet}: give the lab a free one with LAB_SUBNET")
+    if made.returncode:
+        raise LabError(f"network {lab.network} cannot be made: {made.stderr.decode(errors='replace').strip()}")
     return True
 
 
