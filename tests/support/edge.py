@@ -153,8 +153,12 @@ class Edge:
 
     def upload(self, name: str, path: str, size: int) -> tuple[int, int]:
         """Send so many octets from another host as curl does, which waits for a refusal before it sends all: (status, octets received)."""
-        script = 'head -c "$1" /dev/zero | curl -sS -o /tmp/answer -w "%{http_code}" --cacert "$2" -X PATCH -T - -H "Content-Length: $1" "$3"'
-        done = self.lab.exec("services", ["sh", "-c", f"{script}; echo; cat /tmp/answer", "sh", str(size), CA_FILE, f"https://{name}{path}"])
+        script = """
+        file=$(mktemp); head -c "$1" /dev/zero > $file
+        curl -sS -o $file.answer -w "%{http_code}\n" --cacert "$2" -X PATCH -T $file "$3"
+        cat $file.answer; rm -f $file $file.answer
+        """
+        done = self.lab.exec("node1", ["sh", "-c", script, "sh", str(size), CA_FILE, f"https://{name}{path}"])
         status, _newline, body = done.stdout.partition("\n")
         assert status.isdigit(), done
         return int(status), json.loads(body)["received"] if status == "200" else 0

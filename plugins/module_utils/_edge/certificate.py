@@ -57,7 +57,7 @@ def wait(
     """Wait until every host is served well; what is wrong with those that are not.
 
     After a failure Caddy pauses for a minute and longer. C(nudge) makes it try at once. It is called at the first look unless the route is
-    C(fresh), and after failures that are not the authority's own refusal (it was down, or spoke badly), since refusals count against limits.
+    C(fresh), and after failures that are not the authority's own refusal (it was down, or spoke badly), since refusals count against it.
     """
     trust = context(ca_file)
     deadline = time.monotonic() + seconds
