@@ -160,10 +160,11 @@ SCHEMA: tuple[tuple[tuple[str, ...], str], ...] = (
         + _index("tenants", "name", unique=True),
     ),
     (
-        ("20230307184209",),
-        "DROP TABLE tenants;"
-        f"CREATE TABLE tenants ({_ID}, name varchar NOT NULL, client_secret varchar NOT NULL, {_STAMPS});"
-        + _index("tenants", "name", unique=True),
+        ("20230307184209",),  # the id moves behind the other columns
+        """ALTER TABLE tenants ADD COLUMN uuid uuid NOT NULL DEFAULT gen_random_uuid();
+        ALTER TABLE tenants DROP COLUMN id;
+        ALTER TABLE tenants RENAME COLUMN uuid TO id;
+        ALTER TABLE tenants ADD PRIMARY KEY (id);""",
     ),
     (("20230705183745",), "ALTER TABLE active_storage_blobs ALTER COLUMN service_name SET NOT NULL;"),
     (("20230705183746",), ""),

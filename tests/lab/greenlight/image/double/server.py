@@ -13,7 +13,6 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
-import mimetypes
 import os
 import re
 import signal
@@ -24,7 +23,6 @@ import threading
 import time
 import typing as t
 import uuid
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -43,6 +41,33 @@ SECURITY_HEADERS = {
 }
 BROWSER_LIKE = re.compile(r",\s*\*/\*|\*/\*\s*,")  # actionpack mime_negotiation.rb
 CABLE_PING_SECONDS = 3.0
+STATIC_TYPES = {
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".ico": "image/vnd.microsoft.icon",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".txt": "text/plain",
+    ".html": "text/html",
+}
+REASONS = {
+    200: "OK",
+    201: "Created",
+    301: "Moved Permanently",
+    302: "Found",
+    308: "Permanent Redirect",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+}
 
 
 # Columns besides id and time stamps of the models whose name is a controller's (greenlight db/schema.rb), for wrap_parameters
@@ -88,8 +113,8 @@ class Request:
         self.id = str(uuid.uuid4())
         self.cookies = _cookies(headers.get("Cookie") or "")
         self.script = ""
-        if method == "POST" and "x-http-method-override" in headers:  # Rack::MethodOverride
-            self.method = headers["x-http-method-override"].upper()
+        if method == "POST" and headers.get("x-http-method-override"):  # Rack::MethodOverride
+            self.method = headers.get("x-http-method-override").upper()
 
     def header(self, name: str) -> str:
         """A header's value, empty without one."""
@@ -320,7 +345,7 @@ class Application:
         path = (PUBLIC / request.path.lstrip("/")).resolve()
         if not path.is_relative_to(PUBLIC) or not path.is_file():
             return None
-        return Response(200, path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+        return Response(200, path.read_bytes(), STATIC_TYPES.get(path.suffix, "application/octet-stream"))
 
     def _dispatch(self, request: Request) -> Response:
         from . import api
@@ -329,19 +354,68 @@ class Application:
             return api.dispatch(self, request, db)
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Puma's place: keep-alive, chunked bodies, the log line."""
+class Headers(dict[str, str]):
+    """Header fields by lower-case name; repeated ones joined by a comma."""
 
-    protocol_version = "HTTP/1.1"
+    def get(self, name: str, default: t.Any = None) -> t.Any:
+        """A field's value, whatever the name's case."""
+        return super().get(name.lower(), default)
+
+    def add(self, line: bytes) -> None:
+        """One line of the head. Raises ValueError for what is no field."""
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon or not name.strip():
+            raise ValueError(f"malformed header {line!r}")
+        key, value = name.strip().lower(), value.strip()
+        self[key] = f"{self[key]}, {value}" if key in self else value
+
+
+class Handler(socketserver.StreamRequestHandler):
+    """Puma's place: keep-alive, chunked bodies, the log line. http.server is not used, for it loads ssl and email into every instance."""
+
     timeout = 20
     app: Application
+    headers: Headers
+    close_connection = False
 
-    def version_string(self) -> str:
-        """No server name."""
-        return ""
+    def handle(self) -> None:
+        """Requests of one connection, until either side has enough."""
+        while not self.close_connection:
+            first = self.rfile.readline(65537)
+            if not first.strip():
+                if not first:
+                    return
+                continue
+            self._one(first)
 
-    def log_message(self, format: str, *args: t.Any) -> None:
-        """Only our own log line is written."""
+    def _one(self, first: bytes) -> None:
+        started = time.monotonic()
+        try:
+            method, target, version = first.decode("latin-1").split()
+            self.headers = Headers()
+            while (line := self.rfile.readline(65537)).strip():
+                self.headers.add(line)
+            connection = (self.headers.get("Connection") or "").lower()
+            self.close_connection = "close" in connection or (version == "HTTP/1.0" and "keep-alive" not in connection)
+            if (self.headers.get("Expect") or "").lower() == "100-continue":
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request = Request(method, target, self.headers, self._body())
+        except ValueError:
+            self.close_connection = True
+            self._send(Response(400, ""), False)
+            return
+        if request.path == f"{config.relative_root()}/cable" and self._cable(request):
+            return
+        with self.app.answering():
+            response = self.app.call(request)
+            self._send(response, request.method == "HEAD")
+        if request.path != "/health_check" and config.logs("info"):  # lograge ignores it
+            shape, took = "json" if request.json_format else "html", (time.monotonic() - started) * 1000
+            print(
+                f"I, [{dt.datetime.now(dt.timezone.utc).isoformat()} #{os.getpid()}]  INFO -- : [{request.id}] method={request.method} "
+                f"path={request.path} format={shape} status={response.status} duration={took:.2f} host=greenlight",
+                flush=True,
+            )
 
     def _body(self) -> bytes:
         if "chunked" not in (self.headers.get("Transfer-Encoding") or "").lower():
@@ -354,43 +428,12 @@ class Handler(BaseHTTPRequestHandler):
             pass
         return b"".join(parts)
 
-    def _handle(self) -> None:
-        started = time.monotonic()
-        try:
-            request = Request(self.command, self.path, self.headers, self._body())
-        except ValueError:
-            self.close_connection = True
-            self._send(Response(400, ""), False)
-            return
-        if request.path == f"{config.relative_root()}/cable" and self._cable(request):
-            return
-        with self.app.answering():
-            response = self.app.call(request)
-            self._send(response, request.method == "HEAD")
-        if request.path != "/health_check" and config.logs("info"):  # lograge ignores it
-            line = (
-                f"method={request.method} path={request.path} format={'json' if request.json_format else 'html'} status={response.status}"
-            )
-            print(
-                f"I, [{dt.datetime.now(dt.timezone.utc).isoformat()} #{os.getpid()}]  INFO -- : [{request.id}] {line} "
-                f"duration={(time.monotonic() - started) * 1000:.2f} host=greenlight",
-                flush=True,
-            )
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
-
     def _send(self, response: Response, head: bool) -> None:
-        self.send_response_only(response.status)
-        for name, value in response.headers.items():
-            self.send_header(name, value)
-        for line in response.set_cookies:
-            self.send_header("set-cookie", line)
-        self.send_header("content-length", str(len(response.body)))
-        if self.close_connection:
-            self.send_header("connection", "close")
-        self.end_headers()
-        if not head:
-            self.wfile.write(response.body)
+        lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, '')}"]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        lines += [f"set-cookie: {line}" for line in response.set_cookies]
+        lines += [f"content-length: {len(response.body)}"] + ["connection: close"] * self.close_connection
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + (b"" if head else response.body))
 
     # -- /cable (greenlight config/routes.rb mounts ActionCable; app/channels/rooms_channel.rb)
 
@@ -416,12 +459,9 @@ class Handler(BaseHTTPRequestHandler):
             hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
         ).decode()
         offered = [p.strip() for p in request.header("Sec-WebSocket-Protocol").split(",")]
-        self.send_response_only(101)
-        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)):
-            self.send_header(name, value)
-        if "actioncable-v1-json" in offered:
-            self.send_header("Sec-WebSocket-Protocol", "actioncable-v1-json")
-        self.end_headers()
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {accept}"]
+        lines += ["Sec-WebSocket-Protocol: actioncable-v1-json"] * ("actioncable-v1-json" in offered)
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode())
         with contextlib.suppress(OSError, EOFError):
             self._converse()
         return True
