@@ -17,6 +17,8 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 _PAUSE = 0.25
 _HANDSHAKE = 5.0
 _RETRY = 3.0
+_RECENT = 10.0
+_BROKEN_OFF = "context canceled"
 _REFUSAL = "urn:ietf:params:acme:error:"
 _LOG_TAIL = 512 * 1024
 
@@ -50,29 +52,30 @@ def wait(
     address: tuple[str, int],
     ca_file: str | None,
     seconds: float,
-    nudge: Callable[[], None] | None = None,
+    nudge: Callable[[float], None] | None = None,
     log: str | None = None,
     fresh: bool = True,
 ) -> dict[str, str]:
     """Wait until every host is served well; what is wrong with those that are not.
 
-    After a failure Caddy pauses for a minute and longer. C(nudge) makes it try at once. It is called at the first look unless the route is
-    C(fresh), and after failures that are not the authority's own refusal (it was down, or spoke badly), since refusals count against it.
+    After a failure Caddy pauses for a minute and longer. C(nudge) makes it try at once, unless that was done since the Unix time it is
+    given. It is called at the first look unless the route is C(fresh), and after failures that are not the authority's own refusal (it
+    was down, or spoke badly), since refusals count against its limits.
     """
     trust = context(ca_file)
     deadline = time.monotonic() + seconds
     waiting = {host: found for host in hosts if (found := fault(host, address, trust))}
-    tried = time.time()
+    tried, pause = time.time(), _RETRY
     if waiting and nudge and not fresh:
-        nudge()
+        nudge(tried - _RECENT)
     while waiting and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         waiting = {host: found for host in waiting if (found := fault(host, address, trust))}
-        if waiting and nudge and time.time() - tried > _RETRY:
+        if waiting and nudge and time.time() - tried > pause:
             errors = [error for host in waiting if (error := last_error(host, log, tried))]
             if errors and not any(_REFUSAL in error for error in errors):
-                tried = time.time()
-                nudge()
+                nudge(time.time() - _RETRY)
+                tried, pause = time.time(), pause * 1.5
     return waiting
 
 
@@ -92,7 +95,7 @@ def last_error(host: str, log: str | None, since: float) -> str | None:
             entry = json.loads(line)
         except ValueError:
             continue
-        if not isinstance(entry, dict) or "error" not in entry:
+        if not isinstance(entry, dict) or "error" not in entry or _BROKEN_OFF in str(entry["error"]):
             continue
         named = {entry.get("identifier"), *(entry.get("identifiers") or [])}
         if host in named or f"[{host}]" in str(entry["error"]):

@@ -61,7 +61,7 @@ class Store:
 
         Raises AdminUnreachable, AdminRefused (the old configuration stays), CoopError.
         """
-        with self._lock():
+        with self._lock() as handle:
             for _attempt in range(TRIES):
                 current, etag = self.admin.get(path)
                 wanted = plan(current)
@@ -71,6 +71,7 @@ class Store:
                     self.admin.send("POST" if path == "/config/" else "PATCH", path, wanted, etag=etag)
                 except ConfigChanged:
                     continue
+                os.utime(handle)
                 break
             else:
                 raise CoopError(f"Caddy's configuration changed {TRIES} times while being updated: find out who else writes it")
@@ -105,17 +106,23 @@ class Store:
         with self._lock():
             self.save(config)
 
-    def restart_attempts(self) -> None:
-        """Load the running configuration again, so that Caddy asks for missing certificates at once instead of after its pause."""
-        with self._lock():
+    def restart_attempts(self, failed_at: float) -> None:
+        """Load the running configuration again, so that Caddy asks for missing certificates at once instead of after its pause.
+
+        Not when it was loaded by any run since the Unix time given: each load starts attempts anew, and breaks off those under way.
+        """
+        with self._lock() as handle:
+            if os.fstat(handle).st_mtime > failed_at:
+                return
             config, etag = self.running()
             if config is not None:
                 with contextlib.suppress(ConfigChanged):
                     self.admin.send("POST", "/config/", config, etag=etag, force=True)
+                os.utime(handle)
 
     @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One writer at a time among the modules on this host."""
+    def _lock(self) -> Iterator[int]:
+        """One writer at a time among the modules on this host. The file's time of change is when the configuration was last loaded."""
         name = os.path.join(os.path.dirname(self.path), ".edge.lock")
         try:
             handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -123,6 +130,6 @@ class Store:
             raise CoopError(f"{name} can't be opened ({error.strerror}): role edge prepares this directory") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            yield handle
         finally:
             os.close(handle)
