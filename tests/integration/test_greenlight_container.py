@@ -15,17 +15,19 @@ import pytest
 
 from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, STATE, Instance
 from tests.support.lab import RunningLab
+from tests.support.roles import apply_role
 
 _ports = itertools.count(47000, 10)
 
 
 @pytest.fixture(scope="module")
 def container_host(lab: RunningLab) -> RunningLab:
-    """The lab, with a container host as the role leaves it."""
-    from tests.support.roles import apply_role
-
-    done = apply_role("container_host", HOST)
-    assert done.returncode == 0, done.stdout[-4000:]
+    """The lab, with a container host as the role leaves it (what the role does is test_container_host's matter)."""
+    if lab.exec(
+        HOST, ["sh", "-c", "nft list table inet meet_coop_isolation && docker info && ss -ltn | grep -q 10.213.0.1:5432"]
+    ).returncode:
+        done = apply_role("container_host", HOST)
+        assert done.returncode == 0, done.stdout[-4000:]
     return lab
 
 
@@ -129,7 +131,8 @@ def test_redis_asks_for_its_password(steady: Instance) -> None:
     redis = steady.lab.exec(HOST, ["docker", "exec", "--env", "REDISCLI_AUTH=", f"{steady.container}-redis", "redis-cli", "ping"])
     assert "NOAUTH" in redis.stdout + redis.stderr
     assert steady.docker("exec", f"{steady.container}-redis", "redis-cli", "ping") == "PONG"
-    assert "redis-server" in steady.docker("exec", f"{steady.container}-redis", "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline")
+    command = steady.docker("top", f"{steady.container}-redis", "-o", "pid,args")
+    assert "redis-server" in command and "requirepass" not in command
 
 
 # --- Predictions on a bare host -------------------------------------------------------------------------------------
@@ -151,31 +154,32 @@ def test_a_host_without_docker(make: Callable[[str], Instance]) -> None:
 # --- Drift ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("by_hand", "actions"),
-    [
-        (("stop", "{c}"), ["start container {c}"]),
-        (("stop", "{c}-redis"), ["start container {c}-redis"]),
-        (("pause", "{c}"), ["unpause container {c}"]),
-        (("update", "--restart", "no", "{c}"), ["update container {c}"]),
-        (("update", "--memory", "700m", "--memory-swap", "700m", "{c}"), ["update container {c}"]),
-        (("update", "--cpus", "0.7", "{c}"), ["update container {c}"]),
-        (("update", "--pids-limit", "200", "{c}"), ["update container {c}"]),
-        (("update", "--restart", "no", "{c}-redis"), ["update container {c}-redis"]),
-        (("network", "connect", "bridge", "{c}"), ["disconnect container {c} from network bridge"]),
-        (("network", "disconnect", "{c}", "{c}"), ["connect container {c} to network {c}"]),
-        (("rm", "--force", "{c}-redis"), ["create container {c}-redis"]),
-        (("rm", "--force", "{c}"), ["create container {c}"]),
-    ],
-    ids=lambda value: "-".join(value[:3]).replace("{c}", "greenlight") if isinstance(value, tuple) else "",
-)
-def test_changes_by_hand_are_found_and_mended(steady: Instance, by_hand: tuple[str, ...], actions: list[str]) -> None:
+DRIFT: dict[str, tuple[list[str], list[str]]] = {
+    "limits, restart policies and a foreign network": (
+        [
+            "update --restart no --memory 700m --memory-swap 700m --cpus 0.7 --pids-limit 200 {c}",
+            "update --restart on-failure {c}-redis",
+            "network connect bridge {c}",
+        ],
+        ["update container {c}-redis", "disconnect container {c} from network bridge", "update container {c}"],
+    ),
+    "stopped": (["stop {c} {c}-redis"], ["start container {c}-redis", "start container {c}"]),
+    "paused, Redis removed": (["pause {c}", "rm --force {c}-redis"], ["create container {c}-redis", "unpause container {c}"]),
+    "cut off": (["network disconnect {c} {c}"], ["connect container {c} to network {c}"]),
+    "removed": (["rm --force {c}"], ["create container {c}"]),
+}
+
+
+@pytest.mark.parametrize("case", DRIFT)
+def test_changes_by_hand_are_found_and_mended(steady: Instance, case: str) -> None:
+    by_hand, actions = DRIFT[case]
     before = steady.good()
-    steady.docker(*(word.format(c=steady.container) for word in by_hand))
+    for command in by_hand:
+        steady.docker(*command.format(c=steady.container).split())
     result = steady.truthful()
     assert result["actions"] == [action.format(c=steady.container) for action in actions]
     assert result["port"] == before["port"]
-    assert (result["container_id"] == before["container_id"]) == ("create container {c}" not in actions)
+    assert (result["container_id"] == before["container_id"]) == (case != "removed")
     assert steady.serves(result["port"])
 
 
@@ -441,11 +445,7 @@ def test_migrations_that_were_left_undone(make: Callable[[str], Instance]) -> No
 # --- Killed runs ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "condition",
-    ["network", "redis", "redis == 'running'", "main", "main == 'running'"],
-    ids=["network-made", "redis-made", "redis-runs", "container-made", "container-runs"],
-)
+@pytest.mark.parametrize("condition", ["network", "redis", "main == 'running'"], ids=["network-made", "redis-made", "container-runs"])
 def test_a_first_run_that_was_killed(make: Callable[[str], Instance], condition: str) -> None:
     instance = make("kill")
     instance.killed(condition)
@@ -454,31 +454,44 @@ def test_a_first_run_that_was_killed(make: Callable[[str], Instance], condition:
     assert instance.serves(result["port"])
 
 
+@pytest.fixture(scope="module")
+def swapped(make_instance: Callable[[str], Instance]) -> Instance:
+    """An instance whose replacements are killed."""
+    return make_instance("swap")
+
+
 @pytest.mark.parametrize(
-    ("condition", "changes"),
+    ("condition", "same"),
     [
-        ("next", {"locale": "de"}),
-        ("next and main != 'running'", {"locale": "de"}),
-        ("previous", {"locale": "de"}),
-        ("previous and main == 'running'", {"locale": "de"}),
-        ("rehearsal == 'running'", {"image": IMAGE}),
-        ("previous and main == 'running'", {"image": IMAGE}),
+        ("next", True),
+        ("next and main != 'running'", True),
+        ("previous and not main", True),
+        ("previous and main == 'running'", True),
+        ("next and main != 'running'", False),
+        ("previous and main == 'running'", False),
     ],
-    ids=["next-made", "old-stopped", "old-renamed", "new-started", "rehearsing", "upgrade-started"],
+    ids=["new-made", "old-stopped", "old-renamed", "new-started", "old-stopped-as-before", "new-started-as-before"],
 )
-@pytest.mark.parametrize("same", [True, False], ids=["same-again", "as-before"])
-def test_a_replacement_that_was_killed(make: Callable[[str], Instance], condition: str, changes: dict[str, Any], same: bool) -> None:
+def test_a_replacement_that_was_killed(swapped: Instance, condition: str, same: bool) -> None:
     """Whether the next run wants the same or thinks better of it, it puts things right."""
-    instance = make("swap")
-    base: dict[str, Any] = {"image": OLDER} if "image" in changes else {}
-    first = instance.good(**base)
-    instance.killed(condition, **{**base, **changes})
-    result = instance.truthful(**{**base, **(changes if same else {})})
-    assert instance.names() == {"": "running", "-redis": "running"}
+    first = swapped.good()
+    swapped.killed(condition, locale="de")
+    result = swapped.truthful(**({"locale": "de"} if same else {}))
+    assert swapped.names() == {"": "running", "-redis": "running"}
     assert result["port"] == first["port"]
-    assert instance.serves(first["port"])
+    assert swapped.serves(first["port"])
     if not same:
         assert result["container_id"] == first["container_id"]
+
+
+def test_a_rehearsal_that_was_killed(make: Callable[[str], Instance]) -> None:
+    instance = make("rehearse")
+    first = instance.good(image=OLDER)
+    instance.killed("rehearsal == 'running'", image=IMAGE)
+    assert instance.serves(first["port"])
+    result = instance.truthful(image=IMAGE)
+    assert instance.names() == {"": "running", "-redis": "running"}
+    assert (result["version"], result["port"]) == ("v3.8.2.4", first["port"])
 
 
 def test_removal_after_a_killed_replacement(make: Callable[[str], Instance]) -> None:

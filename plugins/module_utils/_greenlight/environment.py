@@ -142,7 +142,7 @@ def database_url(database: Mapping[str, Any]) -> str:
         if not database.get(key):
             raise CoopError(f"database.{key} is missing")
     user, password, name = (quote(str(database[key]), safe="") for key in ("user", "password", "name"))
-    return f"postgres://{user}:{password}@{host}:{_port(database.get('port') or 5432, 'database.port')}/{name}"
+    return f"postgres://{user}:{password}@{host}:{_port(database.get('port', 5432), 'database.port')}/{name}"
 
 
 def redis_url(host: str, password: str) -> str:
