@@ -1271,6 +1271,13 @@ def _without(rows: list[dict[str, t.Any]], *names: str) -> list[dict[str, t.Any]
     return [{name: value for name, value in row.items() if name not in names} for row in rows]
 
 
+@route("POST", "admin/users/:id/create_server_room")
+@route("DELETE", "admin/server_rooms/:friendly_id")
+def dead_route(context: Context) -> Response:
+    """Routed, but no action of that name exists."""
+    return error_page(context.request, 404)
+
+
 @route("GET", "recordings")
 def recordings_index(context: Context) -> Response:
     """recordings_controller.rb index: one's own."""

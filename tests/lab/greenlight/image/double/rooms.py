@@ -165,7 +165,9 @@ def start_meeting(db: Connection, room: Row, user: Row | None, base_url: str, pr
     if blob:  # only then a POST
         modules = f'<modules><module name="presentation"><document url="{base_url}{escape(blob_path(blob))}"/></module></modules>'
     answer = _create({"name": room["name"], "meetingID": room["meeting_id"], **options}, modules)
-    started = dt.datetime.fromtimestamp(ruby_int(answer.get("createTime", "")) / 1000, dt.timezone.utc).replace(tzinfo=None)
+    if "createTime" not in answer:  # strptime of an empty string raises
+        raise ServerError("invalid date")
+    started = dt.datetime.fromtimestamp(ruby_int(answer["createTime"]) / 1000, dt.timezone.utc).replace(tzinfo=None)
     db.update("rooms", room["id"], online=True, last_session=started)
     room.update(online=True, last_session=started)
     from .redis import publish
@@ -217,7 +219,8 @@ def check_running(db: Connection, rooms: list[Row]) -> None:
         if not room["online"]:
             continue
         try:
-            room["participants"] = int(bbb.call("getMeetingInfo", {"meetingID": room["meeting_id"]}).get("participantCount") or 0)
+            count = bbb.call("getMeetingInfo", {"meetingID": room["meeting_id"]}).get("participantCount")
+            room["participants"] = None if count is None else ruby_int(count)
         except bbb.BBBError:
             db.update("rooms", room["id"], online=False)
             room["online"] = False

@@ -155,7 +155,7 @@ class Request:
         if self.path.endswith(".json"):
             return True
         accept = self.header("Accept")
-        if "." in self.path.rsplit("/", 1)[-1] or not accept or BROWSER_LIKE.search(accept):
+        if re.search(r"[^/.]\.\w+$", self.path) or not accept or BROWSER_LIKE.search(accept):
             return False
         return accept.split(",")[0].split(";")[0].strip() == "application/json"
 
