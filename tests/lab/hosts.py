@@ -129,22 +129,33 @@ def stamps(lab: Lab, name: str) -> dict[str, str]:
     return {topic: value for topic, value in (line.split() for line in said.splitlines())}
 
 
+def fingerprint(files: Mapping[str, File], script: str = "") -> str:
+    """Hash of files and of the script run after them."""
+    total = hashlib.sha256(script.encode())
+    for path in sorted(files):
+        total.update(repr((path, files[path])).encode())
+    return total.hexdigest()
+
+
 def provision(lab: Lab, host: str, topic: str, known: Mapping[str, str], files: Mapping[str, File], script: str = "") -> bool:
     """Put files on a host and run a shell script there, unless ``known`` tells that exactly this was done before.
 
     Returns whether it was done.
     """
-    total = hashlib.sha256(script.encode())
-    for path in sorted(files):
-        total.update(repr((path, files[path])).encode())
-    if known.get(topic) == total.hexdigest():
+    wanted = fingerprint(files, script)
+    if known.get(topic) == wanted:
         return False
+    apply(lab, host, files, script, {topic: wanted})
+    return True
+
+
+def apply(lab: Lab, host: str, files: Mapping[str, File], script: str, done: Mapping[str, str]) -> None:
+    """Put files on a host, run a shell script there, then note what was done (topic -> fingerprint)."""
     name = lab.container(host)
     if files:
         put(name, files)
-    done = f"mkdir -p {STAMPS} && echo {total.hexdigest()} > {shlex.quote(f'{STAMPS}/{topic}.done')}"
-    run(["docker", "exec", "-i", name, "sh", "-e"], data=f"{script}\n{done}\n".encode(), timeout=300)
-    return True
+    notes = "".join(f"echo {value} > {shlex.quote(f'{STAMPS}/{topic}.done')}\n" for topic, value in done.items())
+    run(["docker", "exec", "-i", name, "sh", "-e"], data=f"{script}\nmkdir -p {STAMPS}\n{notes}".encode(), timeout=300)
 
 
 def put(name: str, files: Mapping[str, File]) -> None:

@@ -34,14 +34,20 @@ for zone in /etc/lab/zones/*.zone; do
     kept="/var/lib/knot/${zone##*/}"
     [ -s "$kept" ] || install -o knot -g knot -m 0640 "$zone" "$kept"
 done
+# As systemctl enable does, without a reload for each of those that have an init script too.
+mkdir -p /etc/systemd/system/multi-user.target.wants
+for unit in UNITS; do
+    for place in /etc/systemd/system /usr/lib/systemd/system; do
+        [ ! -f "$place/$unit" ] || { ln -sf "$place/$unit" /etc/systemd/system/multi-user.target.wants/; break; }
+    done
+done
 systemctl daemon-reload
-systemctl enable --quiet UNITS
-systemctl restart UNITS
+[ -z "UNITS" ] || systemctl restart UNITS
 """
 
 
-def files(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> dict[str, File]:
-    """Every file of the services host."""
+def files(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> dict[str, dict[str, File]]:
+    """Every file of the services host, by the service that reads it; "common" holds what all of them read."""
     address = lab.address(HOST)
     maildomain = "mail.lab.test"
     accounts = {
@@ -63,49 +69,62 @@ def files(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> dict[str, F
             "certificateValidityPeriod": 90 * 24 * 3600,
         }
     }
-    found = {
-        "/etc/lab/services.crt": File((ca / "services.crt").read_bytes() + (ca / "ca.crt").read_bytes()),
-        "/etc/lab/services.key": File((ca / "services.key").read_bytes(), 0o640),
-        "/etc/lab/smtp.json": File(json.dumps(smtp, indent=2).encode(), 0o640),
-        "/etc/lab/pebble.json": File(json.dumps(pebble, indent=2).encode()),
-        "/usr/local/lib/lab/smtp.py": File((FILES / "smtp.py").read_bytes(), 0o755),
-        "/etc/knot/knot.conf": File(_knot(lab, secrets).encode(), 0o640),
-        "/etc/unbound/unbound.conf": File(_unbound(lab).encode()),
-        "/etc/dovecot/dovecot.conf": File(_dovecot(address).encode()),
-        "/etc/dovecot/lab-users": File(f"verify:{{PLAIN}}{secrets['imap']['verify']}\n".encode(), 0o640),
-        "/etc/systemd/system/lab-address.service": File(_unit(
+    zones = {f"/etc/lab/zones/{zone}.zone": File(text.encode()) for zone, text in _zones(lab).items()}
+    return {
+        "common": {
+            "/etc/lab/services.crt": File((ca / "services.crt").read_bytes() + (ca / "ca.crt").read_bytes()),
+            "/etc/lab/services.key": File((ca / "services.key").read_bytes(), 0o640),
+        },
+        "lab-address": {"/etc/systemd/system/lab-address.service": _unit(
             "Second address of the lab's services host", f"""Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/ip address replace {lab.resolver}/{lab.subnet.prefixlen} dev eth0""",
-            before="unbound.service knot.service")),
-        "/etc/systemd/system/lab-pebble.service": File(_unit(
-            "Pebble, the lab's ACME authority", f"""User=lab
+ExecStart=/bin/ip address replace {lab.resolver}/{lab.subnet.prefixlen} dev eth0""", before="unbound.service knot.service")},
+        "knot": {"/etc/knot/knot.conf": File(_knot(lab, secrets).encode(), 0o640), **zones},
+        "unbound": {"/etc/unbound/unbound.conf": File(_unbound(lab).encode())},
+        "lab-pebble": {
+            "/etc/lab/pebble.json": File(json.dumps(pebble, indent=2).encode()),
+            "/etc/systemd/system/lab-pebble.service": _unit(
+                "Pebble, the lab's ACME authority", f"""User=lab
 Group=lab
 Environment=PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0
 StateDirectory=lab-pebble
 ExecStartPre=/bin/rm -f {PEBBLE_ROOT}
 ExecStart=/usr/bin/pebble -config /etc/lab/pebble.json -dnsserver {lab.resolver}:53
-ExecStartPost=/usr/bin/curl --silent --show-error --fail --retry 40 --retry-delay 1 --retry-all-errors --cacert /etc/lab/services.crt \\
+ExecStartPost=/usr/bin/curl --silent --show-error --fail --retry 100 --retry-delay 1 --retry-all-errors --cacert /etc/lab/services.crt \\
     --resolve services.lab.test:15000:{address} --output {PEBBLE_ROOT} https://services.lab.test:15000/roots/0
-Restart=on-failure""", after="unbound.service knot.service")),
-        "/etc/systemd/system/lab-smtp.service": File(_unit(
-            "The lab's mail server", """User=lab
+Restart=on-failure""", after="unbound.service knot.service"),
+        },
+        "lab-smtp": {
+            "/etc/lab/smtp.json": File(json.dumps(smtp, indent=2).encode(), 0o640),
+            "/usr/local/lib/lab/smtp.py": File((FILES / "smtp.py").read_bytes(), 0o755),
+            "/etc/systemd/system/lab-smtp.service": _unit(
+                "The lab's mail server", """User=lab
 Group=lab
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 UMask=0077
 ExecStart=/usr/bin/python3 -u /usr/local/lib/lab/smtp.py /etc/lab/smtp.json
-Restart=on-failure""")),
+Restart=on-failure"""),
+        },
+        "dovecot": {
+            "/etc/dovecot/dovecot.conf": File(_dovecot(address).encode()),
+            "/etc/dovecot/lab-users": File(f"verify:{{PLAIN}}{secrets['imap']['verify']}\n".encode(), 0o640),
+        },
     }
-    for zone, text in _zones(lab).items():
-        found[f"/etc/lab/zones/{zone}.zone"] = File(text.encode())
-    return found
 
 
 def ensure(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path, stamps: dict[str, str]) -> list[str]:
-    """Configure and start the services, and start again what does not answer; returns what was done. Waits until each one answers."""
-    units = " ".join(f"{unit}.service" for unit in UNITS)
-    if hosts.provision(lab, HOST, "services", stamps, files(lab, secrets, ca), SETUP.replace("UNITS", units)):
+    """Configure and start the services, and start again what does not answer; returns what was done. Waits until each one answers.
+
+    Only the services whose own files changed are restarted: a restart of Pebble costs every host its certificates.
+    """
+    parts = files(lab, secrets, ca)
+    wanted = {f"service-{unit}": hosts.fingerprint({**part, **parts["common"]}, SETUP) for unit, part in parts.items()}
+    changed = [unit for unit in parts if stamps.get(f"service-{unit}") != wanted[f"service-{unit}"]]
+    if changed:
+        units = [f"{unit}.service" for unit in changed if unit in UNITS]
+        everything = {path: file for part in parts.values() for path, file in part.items()}
+        hosts.apply(lab, HOST, everything, SETUP.replace("UNITS", " ".join(units)), wanted)
         wait(lab)
         return ["services"]
     failing = [unit for unit, good in health(lab).items() if not good]
@@ -158,10 +177,10 @@ def pebble_root(lab: Lab) -> bytes:
     return run(["docker", "exec", lab.container(HOST), "cat", PEBBLE_ROOT]).stdout
 
 
-def _unit(description: str, service: str, *, after: str = "", before: str = "") -> bytes:
+def _unit(description: str, service: str, *, after: str = "", before: str = "") -> File:
     order = f"Before={before}\n" if before else ""
     head = f"[Unit]\nDescription={description}\nAfter=network.target {after}\n{order}"
-    return f"{head}\n[Service]\n{service}\n\n[Install]\nWantedBy=multi-user.target\n".encode()
+    return File(f"{head}\n[Service]\n{service}\n\n[Install]\nWantedBy=multi-user.target\n".encode())
 
 
 def _zones(lab: Lab) -> dict[str, str]:
