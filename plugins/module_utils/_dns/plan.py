@@ -50,7 +50,8 @@ class Change:
     @property
     def rrset(self) -> RRset:
         found = self.after or self.before
-        assert found is not None
+        if found is None:
+            raise ValueError("a change has a record set before or after it")
         return found
 
     @property

@@ -220,4 +220,3 @@ def _size(rrset: RRset | None) -> int:
     if rrset is None:
         return 0
     return sum(len(rdata.to_wire()) + len(rrset.name) + 64 for rdata in rrset.rdatas)
-
