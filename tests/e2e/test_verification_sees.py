@@ -32,6 +32,8 @@ def permission(name: str, value: str) -> tuple[str, list[str]]:
     )
 
 
+BBBLB = "runuser -u bbblb -- /opt/bbblb/venv/bin/bbblb -C /etc/bbblb/bbblb.conf"
+
 # check: how its subject is broken, and what the failure says
 BROKEN: dict[str, tuple[tuple[str, list[str]], str]] = {
     "name": (in_zone("unset meet.test sunflower A", "set meet.test sunflower 300 A 172.30.77.99"), "resolves to 172.30.77.99"),
@@ -53,7 +55,7 @@ BROKEN: dict[str, tuple[tuple[str, list[str]], str]] = {
         sql("UPDATE meeting_options SET default_value = '5' WHERE name = 'duration'"),
         "duration 5",
     ),
-    "cap": (("pool", ["sh", "-c", "runuser -u bbblb -- bbblb tenant override sunflower --clear"]), "limit is"),
+    "cap": (("pool", ["sh", "-c", f"{BBBLB} tenant override sunflower --clear"]), "limit is"),
     "mail": (("services", ["systemctl", "stop", "lab-smtp"]), "no mail"),
 }
 
