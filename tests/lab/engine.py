@@ -71,6 +71,7 @@ def ensure_daemon() -> bool:
         binary = shutil.which("dockerd") or "/usr/sbin/dockerd"
         if not Path(binary).exists():
             raise LabError("no Docker daemon answers and dockerd is not installed (apt install docker.io)")
+        _ensure_cgroups()
         DAEMON_LOG.parent.mkdir(parents=True, exist_ok=True)
         with DAEMON_LOG.open("ab") as log:
             process = subprocess.Popen([binary], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -81,6 +82,13 @@ def ensure_daemon() -> bool:
             return True
         time.sleep(0.5)
     raise LabError(f"the Docker daemon did not answer within {DAEMON_WAIT} s; see {DAEMON_LOG}")
+
+
+def _ensure_cgroups() -> None:
+    """Mount the control groups where nothing (no init system, no package) has done so."""
+    kinds = {line.split()[2] for line in Path("/proc/mounts").read_text().splitlines()}
+    if not kinds & {"cgroup", "cgroup2"}:
+        run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"])
 
 
 def stop_daemon() -> bool:
