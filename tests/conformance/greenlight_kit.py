@@ -504,9 +504,9 @@ class Stage:
         self.engine = docker.from_env(timeout=600)
         self.name = f"glconf-{secrets.token_hex(3)}"
         self._instances: list[Instance] = []
+        self.services_image = services.ensure(print)
         if is_double():
             build.build_all(client=self.engine)
-        self.services_image = services.build(self.engine)
         self.network = self.engine.networks.create(self.name)
         self.gateway = self.network.attrs.get("IPAM", {}).get("Config", [{}])[0].get("Gateway") or self._gateway()
         self.postgres_password, self.redis_password = secrets.token_hex(8), secrets.token_hex(8)

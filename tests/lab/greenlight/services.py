@@ -9,18 +9,11 @@ import typing as t
 
 import docker
 
-from . import build as images
+from tests.lab import images
+from tests.lab.config import HOST_IMAGE
 
-REPOSITORY = "meet-coop-lab/greenlight-services"
-PACKAGES = ("postgresql", "redis-server")
-_INSTALL = f"""set -e
-export DEBIAN_FRONTEND=noninteractive
-printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
-apt-get update -q
-apt-get install -y -q --no-install-recommends {" ".join(PACKAGES)}
-apt-get clean
-rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
-"""
+from . import build
+
 # fsync off: the data lives as long as one test run
 _POSTGRES = """set -e
 cd /tmp
@@ -33,24 +26,10 @@ exec runuser -u postgres -- "$(ls /usr/lib/postgresql/*/bin/postgres)" -D "$(ls 
 """
 
 
-def build(client: docker.DockerClient, base_image: str = images.DEFAULT_BASE) -> str:
-    """An image with PostgreSQL and Redis on the double's own Debian; returns its id."""
-    base = images.build_base(client, base_image)
-    inputs = images.digest([base.encode(), _INSTALL.encode()])
-    tag = f"{REPOSITORY}:{inputs[:12]}"
-    if found := images.labelled(client, tag, inputs):
-        return found
-    container = client.containers.create(
-        base, command=["-c", _INSTALL], entrypoint="/bin/sh", user="root", security_opt=images.SECURITY, network_mode="host"
-    )
-    try:
-        container.start()
-        if container.wait()["StatusCode"] != 0:
-            raise RuntimeError("PostgreSQL and Redis could not be installed: " + container.logs(tail=15).decode(errors="replace"))
-        container.commit(repository=REPOSITORY, tag=inputs[:12], conf={"Labels": {images.LABEL: inputs}})
-    finally:
-        container.remove(force=True)
-    return t.cast(str, client.images.get(tag).id)
+def ensure(say: t.Callable[[str], None]) -> str:
+    """The image both run from: the lab's host image, which has their packages. Built when missing; returns its name."""
+    images.ensure_host(say)
+    return HOST_IMAGE
 
 
 def start_postgres(client: docker.DockerClient, image: str, name: str, network: str, password: str) -> t.Any:
@@ -62,7 +41,7 @@ def start_postgres(client: docker.DockerClient, image: str, name: str, network: 
         name=name,
         network=network,
         detach=True,
-        security_opt=images.SECURITY,
+        security_opt=build.SECURITY,
         environment={"PGHOST": "/var/run/postgresql"},
     )
     wait = "for i in $(seq 100); do psql -U postgres -Atqc 'SELECT 1' && exit 0; sleep 0.2; done; exit 1"
@@ -78,5 +57,5 @@ def start_redis(client: docker.DockerClient, image: str, name: str, network: str
     """A Redis with this password, keeping nothing on disk."""
     command = ["--bind", "0.0.0.0", "--requirepass", password, "--save", "", "--appendonly", "no"]
     return client.containers.run(
-        image, command, entrypoint="redis-server", name=name, network=network, detach=True, security_opt=images.SECURITY
+        image, command, entrypoint="redis-server", name=name, network=network, detach=True, security_opt=build.SECURITY
     )
