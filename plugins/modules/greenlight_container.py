@@ -212,7 +212,6 @@ options:
   resources:
     description: Limits of the container.
     type: dict
-    default: {}
     suboptions:
       memory:
         description: Memory; there is no swap beyond it.
@@ -381,7 +380,7 @@ def specification(params: dict[str, Any]) -> instance.Spec:
         hostname=params["hostname"],
         environment=environment,
         redis_password=params["redis_password"],
-        secret_names=frozenset(params["secret_environment"]),
+        secret_names=frozenset(params["secret_environment"] or {}),
         ca_file=params["ca_file"],
         memory=instance.parse_memory(resources["memory"], "resources.memory"),
         cpus=resources["cpus"],
@@ -483,7 +482,6 @@ def argument_spec() -> dict[str, Any]:
         "skip_health_checks": {"type": "list", "elements": "str", "choices": ["database", "redis", "bigbluebutton"], "default": []},
         "resources": {
             "type": "dict",
-            "default": {},
             "apply_defaults": True,
             "options": {
                 "memory": text(default="1g"),

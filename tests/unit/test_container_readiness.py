@@ -145,6 +145,14 @@ def test_a_container_that_ends(state: dict[str, Any], restarts: list[int], words
     assert caught.value.hopeless
 
 
+def test_a_question_that_cannot_be_asked_is_no_proof(server: Any) -> None:
+    container = Container()
+    container.probes = [(None, "Docker cannot run bundle: Container is restarting")]  # type: ignore[list-item]
+    with pytest.raises(NotReady, match="cannot be asked for: .*restarting") as caught:
+        wait(container, target(server[1]))
+    assert not caught.value.pending
+
+
 def test_nobody_answers() -> None:
     with pytest.raises(NotReady, match="not ready after 0 s"):
         wait(Container(), target(("127.0.0.1", 1)))

@@ -64,12 +64,15 @@ class Running:
             raise ContainerError(f"container {self.name} was removed by somebody while it was being waited for")
         return found
 
-    def run(self, argv: list[str]) -> tuple[int, str]:
-        with explained(f"Docker cannot run {argv[0]} in {self.name}"):
-            sdk = self.engine.sdk
-            job = sdk.exec_create(self.name, argv)
-            output = sdk.exec_start(job["Id"])
-            return int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0), output.decode("utf-8", "replace")
+    def run(self, argv: list[str]) -> tuple[int | None, str]:
+        sdk = self.engine.sdk
+        try:
+            with explained(f"Docker cannot run {argv[0]} in {self.name}"):
+                job = sdk.exec_create(self.name, argv)
+                output = sdk.exec_start(job["Id"])
+                return int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0), output.decode("utf-8", "replace")
+        except ContainerError as error:
+            return None, str(error)
 
     def log(self) -> str:
         try:

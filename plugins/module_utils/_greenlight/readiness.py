@@ -53,7 +53,9 @@ class Container(Protocol):
 
     def inspect(self) -> dict[str, Any]: ...
 
-    def run(self, argv: list[str]) -> tuple[int, str]: ...
+    def run(self, argv: list[str]) -> tuple[int | None, str]:
+        """Exit code (None: it could not be run or did not end) and output of a command inside."""
+        ...
 
     def log(self) -> str: ...
 
@@ -177,13 +179,17 @@ def wait(container: Container, target: Target, timeout: float, sleep: Callable[[
                 first_answer = first_answer or time.monotonic()
                 if status == 200 and not proven:
                     code, output = container.run(PROBE)
-                    if code != 0:
+                    proven = code == 0
+                    first_answer = time.monotonic()  # the question itself may have taken its time
+                    if code:
                         why = f"{PROBE[3]} exits {code}: {reason(output, target.secrets)}"
                         raise fail(f"its database is not completely migrated ({why})", hopeless=True, pending=True)
-                    proven = True
-                version, why = healthy(target, address)
-                if version is not None:
-                    return version
+                    if code is None:
+                        why = f"its migrations cannot be asked for: {output}"
+                if proven or status != 200:
+                    version, why = healthy(target, address)
+                    if version is not None and proven:
+                        return version
         now = time.monotonic()
         if first_answer and now - first_answer > min(GRACE, timeout):
             raise fail(f"it runs but is not well: {why}")
