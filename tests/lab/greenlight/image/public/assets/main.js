@@ -23,13 +23,14 @@
     return made;
   }
 
-  function field(id, label, type) {
-    return element("div", {}, element("label", { htmlFor: id }, label), element("input", { id, name: id, type, required: true }));
+  function field(id, name, label, type) {
+    return element("div", {}, element("label", { htmlFor: id }, label), element("input", { id, name, type, required: true }));
   }
 
   function signIn(done) {
     const message = element("p", { role: "alert" });
-    const form = element("form", { id: "signInForm" }, field("email", "Email", "email"), field("password", "Password", "password"), message,
+    const form = element("form", { id: "signInForm" }, field("signInFormEmail", "email", "Email", "email"),
+      field("signInFormPwd", "password", "Password", "password"), message,
       element("button", { type: "submit", className: "btn-brand" }, "Sign In"));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -43,7 +44,37 @@
     return form;
   }
 
+  // /reset_password/<token> and /activate_account/<token>, where the links of the mails lead
+  function resetPassword(main, token) {
+    const message = element("p", { role: "alert" });
+    const form = element("form", {}, field("resetPwdFormNewPwd", "new_password", "New Password", "password"),
+      field("resetPwdFormPwdConfirm", "password_confirmation", "Confirm password", "password"), message,
+      element("button", { type: "submit", className: "btn-brand" }, "Change Password"));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      try {
+        if (form.new_password.value !== form.password_confirmation.value) throw new Error("The passwords do not match.");
+        await api("POST", "reset_password/reset.json", { user: { token, new_password: form.new_password.value } });
+        window.location.href = `${base}/signin`;
+      } catch (error) {
+        message.textContent = error.message;
+      }
+    });
+    main.replaceChildren(element("h1", {}, "Reset Password"), form);
+  }
+
   async function home(main) {
+    const [, page, token] = window.location.pathname.slice(base.length).split("/");
+    if (page === "reset_password" && token) {
+      await api("POST", "reset_password/verify.json", { user: { token } });
+      resetPassword(main, token);
+      return;
+    }
+    if (page === "activate_account" && token) {
+      await api("POST", "verify_account/activate.json", { user: { token } });
+      window.location.href = `${base}/signin`;
+      return;
+    }
     const user = await api("GET", "sessions.json");
     if (!user.signed_in) {
       const link = element("a", { href: `${base}/signin`, className: "btn-brand" }, "Sign In");
