@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.greenlight_database import NOW, PAYLOAD, GreenlightDatabase, ensure_server
+from tests.support.greenlight_database import NOW, GreenlightDatabase, ensure_server
 from tests.support.lab import RunningLab
 
 MODULE = "greenlight_user"
@@ -273,28 +273,22 @@ def test_nothing_there_yet(db: GreenlightDatabase, make: Callable[..., Greenligh
 
 HOLDER = """
 with psycopg.connect(conninfo) as conn:
-    conn.execute("SELECT 1 FROM users WHERE email = %s FOR UPDATE", (args[0],))
+    conn.execute("SELECT 1 FROM shared_accesses WHERE user_id = %s FOR UPDATE", (args[0],))
     print("ready", flush=True)
-    time.sleep(args[1])
+    conn.execute("SELECT pg_sleep(%s)", (args[1],))
 """
 
 
 def test_killed_in_mid_run_nothing_is_half_done(db: GreenlightDatabase) -> None:
-    db.user("zoe@sunflower.test")
-    wish = {"users": [ADA, {"email": "bob@sunflower.test", "name": "Bob"}, {"email": "zoe@sunflower.test", "state": "disabled"}]}
+    zoe = furnish(db, "zoe@sunflower.test")
+    wish = {"users": [ADA, {"email": "zoe@sunflower.test", "state": "absent"}], "remove_rooms": True}
     before = db.dump()
-    holder = db.script(HOLDER, "zoe@sunflower.test", 4)
+    holder = db.script(HOLDER, zoe, 60)
     assert holder.stdout is not None and holder.stdout.readline() == "ready\n"
-    program = f"ansible_collections.meet.coop.plugins.modules.{MODULE}"
-    killed = db.lab.exec(
-        db.host,
-        ["timeout", "--signal=KILL", "2.5", "env", f"PYTHONPATH={PAYLOAD}", "python3", "-m", program],
-        json.dumps({"ANSIBLE_MODULE_ARGS": {**db.login, **wish}}),
-    )
-    assert killed.returncode != 0 and not killed.stdout
-    holder.communicate()
+    db.kill_while_writing(MODULE, wish)
+    db.end(holder)
     assert db.dump() == before
-    assert [user["action"] for user in db.truthful(MODULE, wish)["users"]] == ["created", "created", "disabled"]
+    assert [user["action"] for user in db.truthful(MODULE, wish)["users"]] == ["created", "removed"]
 
 
 def test_two_runs_make_one_account(db: GreenlightDatabase) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -12,6 +13,7 @@ import secrets
 import subprocess
 import sys
 import tarfile
+import time
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from typing import Any
 from tests.support.lab import RunningLab
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "lab" / "greenlight" / "image" / "double" / "migrations.py"
+MODULES = "ansible_collections.meet.coop.plugins.modules"
 NOW = "(now() AT TIME ZONE 'UTC')"
 
 
@@ -52,10 +55,6 @@ def migration_script(tag: str = "v3.8.2.4") -> str:
     return "\n".join(lines)
 
 
-PAYLOAD = "/opt/meet-coop-test"
-_installed: set[str] = set()
-
-
 def ensure_server(lab: RunningLab, host: str = "host1") -> None:
     """PostgreSQL runs on the host (on a bare lab host it is installed and not started)."""
     script = "for v in $(ls /etc/postgresql); do pg_ctlcluster $v main status >/dev/null || pg_ctlcluster $v main start; done"
@@ -63,19 +62,46 @@ def ensure_server(lab: RunningLab, host: str = "host1") -> None:
     assert done.returncode == 0, done.stderr
 
 
-def run_directly(lab: RunningLab, host: str, name: str, args: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
-    """Run one module with its arguments on standard input, as ansible does, in a tenth of the time. Never raises for a failed module."""
+@cache
+def payload() -> tuple[str, bytes]:
+    """Where the modules lie on a host, named after their content, and the archive to be unpacked there."""
+    archive = _payload()
+    return f"/opt/meet-coop-test/{hashlib.sha256(archive).hexdigest()[:16]}", archive
+
+
+_installed: set[str] = set()
+
+
+def install(lab: RunningLab, host: str) -> str:
+    """The folder on the host for PYTHONPATH; whole or not there at all, whoever else installs at the same time."""
+    folder, archive = payload()
     if host not in _installed:
-        done = lab.exec(host, ["sh", "-c", f"rm -rf {PAYLOAD} && mkdir -p {PAYLOAD} && tar -x -C {PAYLOAD}"], _payload())
+        fresh = f"{folder}.{secrets.token_hex(4)}"
+        script = f"test -d {folder} || {{ mkdir -p {fresh} && tar -x -C {fresh} && mv -T {fresh} {folder} || test -d {folder}; }}"
+        done = lab.exec(host, ["sh", "-c", script], archive)
         assert done.returncode == 0, done.stderr
         _installed.add(host)
+    return folder
+
+
+def command(lab: RunningLab, host: str, name: str) -> list[str]:
+    """The command that runs one module with its arguments on standard input, as ansible does."""
+    return ["env", f"PYTHONPATH={install(lab, host)}", "LC_ALL=C.UTF-8", "python3", "-B", "-m", f"{MODULES}.{name}"]
+
+
+def run_directly(lab: RunningLab, host: str, name: str, args: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
+    """Run one module in a tenth of the time a play takes. Never raises for a failed module."""
     wanted = json.dumps({"ANSIBLE_MODULE_ARGS": {**args, "_ansible_check_mode": check, "_ansible_diff": True}})
-    program = f"ansible_collections.meet.coop.plugins.modules.{name}"
-    done = lab.exec(host, ["env", f"PYTHONPATH={PAYLOAD}", "LC_ALL=C.UTF-8", "python3", "-B", "-m", program], wanted)
+    done = lab.exec(host, command(lab, host, name), wanted)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == 1, f"{name} gave no result:\n{done.stdout}\n{done.stderr}"
     result: dict[str, Any] = json.loads(lines[0])
     return result
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    entry.mtime = 0
+    return None if "__pycache__" in entry.name else entry
 
 
 def _payload() -> bytes:
@@ -91,7 +117,7 @@ def _payload() -> bytes:
             (ours / "plugins/module_utils", "ansible_collections/meet/coop/plugins/module_utils"),
             (ours / "plugins/modules", "ansible_collections/meet/coop/plugins/modules"),
         ):
-            archive.add(source, target, filter=lambda entry: None if "__pycache__" in entry.name else entry)
+            archive.add(source, target, filter=_plain)
     return buffer.getvalue()
 
 
@@ -139,6 +165,10 @@ class GreenlightDatabase:
         """Run meet.coop.<name> on the host against this database: the module itself with the host's Python, without a play around it."""
         return run_directly(self.lab, self.host, name, {**self.login, **args}, check=check)
 
+    def command(self, name: str) -> list[str]:
+        """The command that runs a module on the host."""
+        return command(self.lab, self.host, name)
+
     def play(self, name: str, args: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
         """The same through the real ansible, which takes seconds."""
         return self.run_module(self.host, f"meet.coop.{name}", {**self.login, **args}, check=check)
@@ -159,6 +189,37 @@ class GreenlightDatabase:
         assert not again.get("failed"), again
         assert again["changed"] is False, again["diff"]
         return real
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """End a script that holds rows: the server drops its connection."""
+        self.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query LIKE 'SELECT pg_sleep%'"
+        )
+        process.communicate()
+
+    def kill_while_writing(self, name: str, args: Mapping[str, Any], seconds: float = 30) -> None:
+        """Start a module and kill it (SIGKILL) while its transaction has written rows and waits for one that somebody holds.
+
+        Hold a row that the module writes late, longer than ``seconds``.
+        """
+        wanted = json.dumps({"ANSIBLE_MODULE_ARGS": {**self.login, **args}})
+        argv = ["docker", "exec", "-i", self.lab.host(self.host), "sh", "-c", 'echo $$ >&2; exec "$@"', "sh", *self.command(name)]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdin is not None and process.stderr is not None and process.stdout is not None
+        process.stdin.write(wanted)
+        process.stdin.close()
+        pid = int(process.stderr.readline())
+        writing = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'meet.coop%'"
+            " AND backend_xid IS NOT NULL AND wait_event_type = 'Lock' AND query NOT LIKE '%advisory%'"
+        )
+        deadline = time.monotonic() + seconds
+        while self.one(writing) == "0":
+            assert time.monotonic() < deadline and process.poll() is None, "the module never came to the row that is held"
+        done = self.lab.exec(self.host, ["kill", "-KILL", str(pid)])
+        assert done.returncode == 0, done.stderr
+        assert process.wait() != 0 and not process.stdout.read()
 
     def dump(self) -> str:
         """All rows of all tables, comparable."""
