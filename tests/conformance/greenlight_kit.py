@@ -83,6 +83,7 @@ class Call:
     name: str
     query: str
     parameters: dict[str, str]
+    body: str = ""
 
     @property
     def signed_with_sha1(self) -> bool:
@@ -106,14 +107,9 @@ class FakeBBB:
 
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                call = Call(
-                    self.command,
-                    parts.path,
-                    parts.path.rsplit("/", 1)[-1],
-                    parts.query,
-                    dict(parse_qsl(parts.query, keep_blank_values=True)),
-                )
+                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(errors="replace")
+                values = dict(parse_qsl(parts.query, keep_blank_values=True))
+                call = Call(self.command, parts.path, parts.path.rsplit("/", 1)[-1], parts.query, values, sent)
                 fake.calls.append(call)
                 time.sleep(fake.delay)
                 body = fake.answer(call).encode()
@@ -381,12 +377,19 @@ class Client:
         self.cookies: dict[str, str] = {}
         self._csrf: str | None = None
 
-    def raw(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str | None] | None = None) -> Answer:
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str | None] | None = None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> Answer:
         """Send exactly these headers besides Host, cookies and X-Forwarded-Proto; None removes one."""
         sent: dict[str, str | None] = {"Host": self.host, "X-Forwarded-Proto": "https", **(headers or {})}
         if self.cookies and "Cookie" not in sent:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        connection = http.client.HTTPConnection(self.address, 3000, timeout=ANSWER_SECONDS)
+        connection = http.client.HTTPConnection(self.address, 3000, timeout=seconds)
         try:
             connection.request(method, path, body=body, headers={k: v for k, v in sent.items() if v is not None})
             got = connection.getresponse()
@@ -435,6 +438,19 @@ class Client:
         """DELETE."""
         return self.send("DELETE", path, **options)
 
+    def upload(self, path: str, field: str, filename: str, kind: str, content: bytes) -> Answer:
+        """PATCH one file below /api/v1/ as a form does."""
+        mark = "conformance-boundary"
+        head = f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{filename}"\r\nContent-Type: {kind}\r\n\r\n'
+        body = head.encode() + content + f"\r\n--{mark}--\r\n".encode()
+        headers = {"Accept": "application/json", "Content-Type": f"multipart/form-data; boundary={mark}", "X-CSRF-Token": self.csrf}
+        return self.raw("PATCH", f"/api/v1/{path}", body, dict(headers))
+
+    def follow(self, url: str) -> Answer:
+        """GET an address of the site, redirects included."""
+        answer = self.raw("GET", url.removeprefix(f"https://{self.host}"))
+        return self.follow(answer.header("location")) if answer.status == 302 else answer
+
     def sign_in(self, email: str, password: str = PASSWORD, extend: bool = False) -> Answer:
         """POST the sign-in form."""
         return self.post("sessions.json", {"session": {"email": email, "password": password, "extend_session": extend}})
@@ -467,9 +483,9 @@ class Instance:
         """Everything it printed."""
         return str(self.container.logs().decode(errors="replace"))
 
-    def health(self) -> Answer:
+    def health(self, seconds: float = ANSWER_SECONDS) -> Answer:
         """GET /health_check as a container host asks it: plain http, its own address as Host."""
-        return self.client("127.0.0.1:3000").raw("GET", "/health_check", headers={"X-Forwarded-Proto": None})
+        return self.client("127.0.0.1:3000").raw("GET", "/health_check", headers={"X-Forwarded-Proto": None}, seconds=seconds)
 
     def wait_listening(self) -> Instance:
         """Until the server takes connections."""

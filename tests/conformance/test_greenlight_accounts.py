@@ -8,8 +8,10 @@ Sources: greenlight app/models/user.rb, app/controllers/api/v1/sessions_controll
 
 from __future__ import annotations
 
+import struct
 import typing as t
 import uuid
+import zlib
 
 import pytest
 
@@ -122,6 +124,16 @@ def test_expired_session_is_signed_out(visitor: kit.Client, rows: kit.Rows) -> N
     visitor.sign_in(email)
     rows.run("UPDATE users SET session_expiry = (now() AT TIME ZONE 'UTC') - interval '1 minute' WHERE id = %s", user_id)
     assert visitor.get("sessions.json").data["signed_in"] is False
+
+
+def test_other_secret_key_base_signs_everybody_out(special: Special, visitor: kit.Client, rows: kit.Rows) -> None:
+    """Cookies of the old secret are ignored."""
+    email = fresh()
+    rows.user(email)
+    visitor.sign_in(email)
+    client = special(SECRET_KEY_BASE="0" * 128, DEFAULT_LOCALE="de").wait_listening().client()
+    client.cookies = dict(visitor.cookies)
+    assert client.get("sessions.json").data == {"signed_in": False, "default_locale": "de"}
 
 
 def test_rotated_token_ends_the_session(visitor: kit.Client, rows: kit.Rows) -> None:
@@ -486,6 +498,31 @@ def test_administrator_changes_site_settings(administrator: kit.Client, visitor:
     assert administrator.patch("admin/site_settings/NoSuch.json", {"site_setting": {"value": "x"}}).status == 404
     assert administrator.patch("admin/site_settings/BrandingImage.json", {"site_setting": {"value": "https://x.test/a.png"}}).status == 500
     assert administrator.get("admin/site_settings.json", ["DefaultRole", "RoleMapping"]).data == {"DefaultRole": "User", "RoleMapping": ""}
+
+
+def png(width: int, height: int) -> bytes:
+    """A black picture."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress((b"\0" + bytes(width)) * height)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_uploaded_logo_wins_over_the_value(greenlight: kit.Instance, administrator: kit.Client, visitor: kit.Client) -> None:
+    """The attached image's address replaces the value; its file lies under storage/; DELETE admin/site_settings takes it away."""
+    before = visitor.get("site_settings.json", ["BrandingImage"]).data
+    picture = png(20, 10)
+    answer = administrator.upload("admin/site_settings/BrandingImage.json", "site_setting[value]", "logo.png", "image/png", picture)
+    assert answer.status == 200, answer.text
+    path = visitor.get("site_settings.json", ["BrandingImage"]).data
+    assert path.startswith("/rails/active_storage/")
+    assert visitor.follow(path).body == picture
+    assert greenlight.run("sh", "-c", "find /usr/src/app/storage -type f | grep -c .")[1].strip() != "0"
+    assert administrator.delete("admin/site_settings.json").status == 200
+    assert visitor.get("site_settings.json", ["BrandingImage"]).data == before
 
 
 def test_plain_user_may_not_administer(visitor: kit.Client, rows: kit.Rows) -> None:

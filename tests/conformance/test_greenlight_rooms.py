@@ -342,6 +342,18 @@ def test_create_parameters(owner: Owner, stage: kit.Stage, rows: kit.Rows) -> No
     assert rows.value("SELECT online AND last_session IS NOT NULL FROM rooms WHERE friendly_id = %s", friendly_id) is True
 
 
+def test_presentation_turns_create_into_a_post(owner: Owner, stage: kit.Stage) -> None:
+    """An uploaded presentation goes along as an address in the body; the checksum stays over the query."""
+    friendly_id = owner.friendly_id()
+    answer = owner.client.upload(f"rooms/{friendly_id}.json", "room[presentation]", "talk.txt", "text/plain", b"Good morning")
+    assert answer.status == 200, answer.text
+    call = start(owner, stage, friendly_id)
+    assert (call.method, call.signed_with_sha1) == ("POST", True)
+    found = re.search(r"url=[\"'](https://[^\"']+)[\"']", call.body)
+    assert found, call.body
+    assert owner.client.follow(found[1]).body == b"Good morning"
+
+
 def test_mute_on_start_false_is_dropped(owner: Owner, stage: kit.Stage) -> None:
     """Sent only when true."""
     friendly_id = owner.friendly_id()

@@ -151,6 +151,25 @@ def test_smtp_check_passes_without_login_and_fails_with(special: Special, stage:
     assert (answer.status, "not yet started" in answer.text) == (500, True)
 
 
+def test_smtp_check_hangs_on_implicit_tls(special: Special, stage: kit.Stage) -> None:
+    """It never speaks TLS first, so it waits for a greeting (60 s)."""
+    server = kit.FakeSMTP(tls="implicit", context=stage.tls)
+    options = server.environment(SMTP_TLS="true", SMTP_STARTTLS_AUTO="false")
+    instance = special(without=["SMTP_HEALTH_CHECK_DISABLED"], ca=True, **options).wait_listening()
+    instance.client().warm()
+    with pytest.raises(TimeoutError):
+        instance.health(seconds=6)
+
+
+def test_smtp_check_ignores_ssl_verify_false(special: Special, stage: kit.Stage) -> None:
+    """A server with a private certificate: mail would go, the check fails."""
+    server = kit.FakeSMTP(tls="starttls", context=stage.tls)
+    instance = special(without=["SMTP_HEALTH_CHECK_DISABLED"], **server.environment(SMTP_SSL_VERIFY="false")).wait_listening()
+    instance.client().warm()
+    answer = instance.health()
+    assert (answer.status, "certificate" in answer.text.lower()) == (500, True)
+
+
 def test_health_switches_want_exactly_true(special: Special) -> None:
     """ "1" is not "true": the check still runs."""
     instance = special(SMTP_HEALTH_CHECK_DISABLED="1").wait_listening()

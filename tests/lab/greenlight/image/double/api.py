@@ -9,8 +9,10 @@ import datetime as dt
 import html
 import re
 import sys
+import time
 import traceback
 import typing as t
+from urllib.parse import quote
 
 from . import accounts, bbb, checks, config, cookies, mail, rooms
 from .accounts import PROVIDER, RecordInvalid, RecordNotFound, ServerError, allowed, as_uuid, blank, text
@@ -316,16 +318,24 @@ def _recording_ready(context: Context) -> Response:
 
 
 def _blob(context: Context) -> Response:
-    """An attachment, straight from storage/ (upstream redirects once to a signed disk URL)."""
+    """Active Storage: a lasting link leads to a disk link that is good for five minutes (config/storage.yml, service "local")."""
     from .storage import read
 
-    found = re.fullmatch(r"/rails/active_storage/blobs/redirect/([^/]+)/[^/]+", context.request.path)
-    value = cookies.unseal("blob", found[1]) if found else None
+    found = re.fullmatch(r"/rails/active_storage/(blobs/redirect|disk)/([^/]+)/([^/]+)", context.request.path)
+    purpose = "blob" if found and found[1] == "blobs/redirect" else "disk"
+    value = cookies.unseal(purpose, found[2]) if found else None
     blob = context.db.one("SELECT * FROM active_storage_blobs WHERE id = %s", as_uuid(value["id"])) if value else None
-    content = read(blob) if blob else None
-    if blob is None or content is None:
+    if found is None or value is None or blob is None:
         return error_page(context.request, 404)
-    return Response(200, content, blob["content_type"] or "application/octet-stream")
+    if purpose == "blob":
+        link = cookies.seal("disk", {"id": blob["id"], "until": time.time() + 300})
+        response = Response(302, "")
+        response.headers["location"] = f"{context.base_url}{context.request.script}/rails/active_storage/disk/{link}/{quote(found[3])}"
+        return response
+    content = read(blob) if value["until"] > time.time() else None
+    return (
+        error_page(context.request, 404) if content is None else Response(200, content, blob["content_type"] or "application/octet-stream")
+    )
 
 
 # -- public API
@@ -790,8 +800,10 @@ def rooms_update(context: Context) -> Response:
         except RecordInvalid as failure:
             return error(400, [str(failure)])
     if isinstance(given.get("presentation"), Upload):
-        from .storage import attach
+        from .storage import PRESENTATIONS, attach
 
+        if not given["presentation"].filename.lower().endswith(PRESENTATIONS):
+            return error(400, ["Presentation has an invalid content type"])
         attach(context.db, "Room", room["id"], "presentation", given["presentation"])
     return data()
 

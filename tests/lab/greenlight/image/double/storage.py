@@ -14,6 +14,10 @@ from .accounts import random_text
 from .db import Connection, Row, now
 
 ROOT = Path("/usr/src/app/storage")
+PRESENTATIONS = (
+    *(".doc", ".docx", ".ppt", ".pptx", ".pdf", ".xls", ".xlsx", ".txt", ".rtf"),
+    *(".odt", ".ods", ".odp", ".odg", ".odc", ".odi", ".jpg", ".jpeg", ".png"),
+)
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/jpg", "image/svg+xml")  # greenlight config/application.rb uploads
 
 
