@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import base64
 import imaplib
+import json
 import smtplib
 import socket
 import ssl
@@ -157,6 +159,20 @@ def test_pebble_validates_for_real(lab: RunningLab) -> None:
     log = ask_for_certificate(lab, "node1.lab.test")
     assert "certificate obtained successfully" not in log
     assert "urn:ietf:params:acme:error:" in log
+
+
+def test_deactivations_do_not_reach_pebble(lab: RunningLab) -> None:
+    """They would lock it for good; everything else passes."""
+
+    def post(payload: dict[str, str] | None) -> str:
+        encoded = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=") if payload else ""
+        body = json.dumps({"protected": "e30", "payload": encoded, "signature": ""})
+        address = "https://services.lab.test:14000/authZ/none"
+        return lab.exec("services", ["curl", "-sS", "-H", "Content-Type: application/jose+json", "--data", body, address]).stdout
+
+    assert "deactivates no authorizations" in post({"status": "deactivated"})
+    for passed in (post(None), post({"status": "valid"})):
+        assert "urn:ietf:params:acme:error" in passed and "deactivates" not in passed
 
 
 @pytest.mark.parametrize("host", ["services", "pool", "node1", "node2", "host1"])

@@ -15,7 +15,7 @@ from .engine import LabError, docker, run
 from .hosts import File
 
 HOST = "services"
-UNITS = ("lab-address", "knot", "unbound", "lab-pebble", "lab-smtp", "dovecot")
+UNITS = ("lab-address", "knot", "unbound", "lab-pebble", "lab-acme", "lab-smtp", "dovecot")
 MAILDIR = "/var/mail/lab/verify"
 PEBBLE_ROOT = "/var/lib/lab-pebble/root.pem"
 ZONES: dict[str, str] = {"meet.test": "coop.", "rosa.test": "rosa.", "lab.test": "lab."}
@@ -63,11 +63,15 @@ def files(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> dict[str, d
     }
     pebble = {
         "pebble": {
-            "listenAddress": f"{address}:14000", "managementListenAddress": f"{address}:15000",
+            "listenAddress": "127.0.0.1:14001", "managementListenAddress": f"{address}:15000",
             "certificate": "/etc/lab/services.crt", "privateKey": "/etc/lab/services.key", "httpPort": 80, "tlsPort": 443,
-            "ocspResponderURL": "", "externalAccountBindingRequired": False, "retryAfter": {"authz": 1, "order": 1},
+            "ocspResponderURL": "", "externalAccountBindingRequired": False, "retryAfter": {"authz": 0, "order": 0},
             "certificateValidityPeriod": 90 * 24 * 3600,
         }
+    }
+    front = {
+        "listen": address, "port": 14000, "behind": ["127.0.0.1", 14001],
+        "certificate": "/etc/lab/services.crt", "key": "/etc/lab/services.key",
     }
     zones = {f"/etc/lab/zones/{zone}.zone": File(text.encode()) for zone, text in _zones(lab).items()}
     return {
@@ -93,6 +97,15 @@ ExecStart=/usr/bin/pebble -config /etc/lab/pebble.json -dnsserver {lab.resolver}
 ExecStartPost=/usr/bin/curl --silent --show-error --fail --retry 100 --retry-delay 1 --retry-all-errors --cacert /etc/lab/services.crt \\
     --resolve services.lab.test:15000:{address} --output {PEBBLE_ROOT} https://services.lab.test:15000/roots/0
 Restart=on-failure""", after="unbound.service knot.service"),
+        },
+        "lab-acme": {
+            "/etc/lab/acme.json": File(json.dumps(front, indent=2).encode()),
+            "/usr/local/lib/lab/acme_front.py": File((FILES / "acme_front.py").read_bytes(), 0o755),
+            "/etc/systemd/system/lab-acme.service": _unit(
+                "What stands before Pebble", """User=lab
+Group=lab
+ExecStart=/usr/bin/python3 -u /usr/local/lib/lab/acme_front.py /etc/lab/acme.json
+Restart=on-failure"""),
         },
         "lab-smtp": {
             "/etc/lab/smtp.json": File(json.dumps(smtp, indent=2).encode(), 0o640),
@@ -155,8 +168,13 @@ port() {
 }
 ask @"$address" meet.test SOA && echo knot
 ask @"$resolver" services.lab.test A && echo unbound
-curl --silent --fail --max-time 3 --cacert /etc/lab/services.crt --resolve "services.lab.test:14000:$address" -o /dev/null \\
-    https://services.lab.test:14000/dir && [ -s /var/lib/lab-pebble/root.pem ] && echo lab-pebble
+say() {
+    curl --silent --max-time 5 --cacert /etc/lab/services.crt --resolve "services.lab.test:14000:$address" \\
+        --resolve "services.lab.test:15000:$address" -o /dev/null "$@"
+}
+# The second question is one that Pebble answers from its memory; the first it answers even when that is locked for good.
+say --fail https://services.lab.test:14000/dir && echo lab-acme
+say https://services.lab.test:15000/cert-status-by-serial/1 && [ -s /var/lib/lab-pebble/root.pem ] && echo lab-pebble
 port "$address" 587 && echo lab-smtp
 port "$address" 143 && echo dovecot
 ip -o address show dev eth0 | grep -q " $resolver/" && echo lab-address
