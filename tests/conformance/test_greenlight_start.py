@@ -110,6 +110,24 @@ def test_server_does_not_boot_without_secret_key_base(special: Special) -> None:
     assert "secret_key_base" in instance.log()
 
 
+@pytest.mark.parametrize("password", ["a/b", "a@b", "a#b", "a%zz"])
+def test_password_with_raw_special_characters_does_not_boot(special: Special, stage: kit.Stage, password: str) -> None:
+    """bin/start finds the host all the same, Ruby's URL parser does not: percent-encode, or letters and digits only."""
+    instance = special(database_url=stage.database_url("common", password))
+    assert instance.wait_exit() != 0
+    assert "Waiting for postgres" not in instance.log()
+    assert "bad URI" in instance.log()
+
+
+def test_percent_encoded_password_works(special: Special, stage: kit.Stage) -> None:
+    """The same characters, encoded."""
+    with stage.sql("common") as connection:
+        connection.execute("CREATE ROLE odd LOGIN PASSWORD 'a/b@c#d%e'")
+        connection.execute("GRANT common TO odd")
+    url = stage.database_url("common", "a%2Fb%40c%23d%25e").replace("//common:", "//odd:")
+    assert special(database_url=url).wait_listening().client().warm().status == 200
+
+
 @pytest.mark.parametrize("missing", ["DATABASE_URL", "REDIS_URL"])
 def test_start_waits_for_ever_without_an_address(special: Special, missing: str) -> None:
     """The wait loops of bin/start have no end."""

@@ -9,6 +9,7 @@ Sources: greenlight config/environments/production.rb, config/application.rb, co
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import unquote, urlsplit
 
 DEMO_ENDPOINT = "https://test-install.blindsidenetworks.com/bigbluebutton/api"
@@ -94,6 +95,7 @@ def logs(level: str) -> bool:
 def check_boot() -> None:
     """What every rails command needs before it does anything."""
     smtp_settings()
+    database_arguments()
     if not present("SECRET_KEY_BASE"):
         raise BootError(
             "Missing `secret_key_base` for 'production' environment, set this string with `bin/rails credentials:edit` (ArgumentError)"
@@ -114,7 +116,7 @@ def database_arguments(database: str | None = None) -> dict[str, object]:
     if not url:
         return {"dbname": database or "greenlight-v3-production", "connect_timeout": 5}  # config/database.yml
     authority = url.split("://", 1)[-1].rsplit("@", 1)
-    if len(authority) == 2 and any(c in authority[0] for c in "/@?# []"):
+    if len(authority) == 2 and re.search(r"[/@?# \[\]]|%(?![0-9A-Fa-f]{2})", authority[0]):
         raise BootError(f"bad URI (is not URI?): {url!r} (URI::InvalidURIError)")
     parts = urlsplit(url)
     try:
