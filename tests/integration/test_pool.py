@@ -59,6 +59,12 @@ def tenants(pool: Pool, run_module: Module) -> Iterator[Tenants]:
     ours.apply({"name": ours.one["name"], "state": "absent"}, {"name": ours.two["name"], "state": "absent"})
 
 
+def untouched(before: dict[str, Any], after: dict[str, Any], but: str = "") -> bool:
+    """Whether everything there was before, except one name, is as it was."""
+    return all(
+        after[kind].get(name) == entry for kind in ("servers", "tenants") for name, entry in before[kind].items() if name != but)
+
+
 def settle() -> None:
     """A running BBBLB sees changes of tenants after its cache time, one second in the lab."""
     time.sleep(1.3)
@@ -79,14 +85,14 @@ def test_tenant_from_nothing_to_gone(pool: Pool, tenants: Tenants) -> None:
 
     # Check mode predicts and changes nothing.
     predicted = tenants.apply(mine, check=True)
-    assert predicted["changed"] and pool.state() == before
+    assert predicted["changed"] and mine["name"] not in pool.state()["tenants"]
     done = tenants.apply(mine)
     assert (done["changed"], done["diff"], done["tenants"]) == (predicted["changed"], predicted["diff"], predicted["tenants"])
     assert done["tenants"] == [{"name": mine["name"], "action": "created"}]
     assert mine["secret"] not in json.dumps(done)
     after = pool.state()
-    kept = after["tenants"].pop(mine["name"])
-    assert after == before, "every other tenant and node is as it was, hand-made overrides included"
+    kept = after["tenants"][mine["name"]]
+    assert untouched(before, after), "every other tenant and node is as it was, hand-made overrides included"
     assert kept["enabled"] and kept["secret"] == mine["secret"] and kept["realm"] == mine["name"]
     expected = {
         "duration": "<45", "maxParticipants": "<10", "record": "=false", "disabledFeatures": "+polls", "disabledFeaturesExclude": "="}
@@ -158,27 +164,20 @@ def test_a_killed_run_leaves_the_old_state_and_the_next_heals(pool: Pool, tenant
         holder.join(60)
         running.join(60)
     assert results and results[0].get("failed"), results
-    assert pool.state() == before
+    assert untouched(before, pool.state())
     assert tenants.apply(wanted)["changed"]
     assert pool.state()["tenants"][tenants.one["name"]]["overrides"]["create"]["duration"] == "<50"
-    assert tenants.apply(tenants.one)["changed"] and pool.state() == before
+    assert tenants.apply(tenants.one)["changed"] and untouched(before, pool.state())
 
 
-@pytest.mark.parametrize(("tenant", "says"), [
-    ({"name": "Sun-Flower", "secret": "x" * 20, "duration_max": 1, "participants_max": 1}, "lower-case letters and digits"),
-    ({"name": "short", "secret": "x", "duration_max": 1, "participants_max": 1}, "16 or more visible ASCII characters"),
-    ({"name": "nocaps", "secret": "x" * 20}, "duration_max, participants_max"),
-])
-def test_what_cannot_be_is_one_clear_line(pool: Pool, tenants: Tenants, tenant: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_is_one_clear_line(pool: Pool, tenants: Tenants) -> None:
     before = pool.state()
-    result = tenants.apply(tenant)
-    assert result["failed"] and says in result["msg"] and "\n" not in result["msg"] and "Traceback" not in json.dumps(result)
-    assert pool.state() == before
-
-
-def test_two_tenants_with_one_secret_are_refused_before_the_database_does(pool: Pool, tenants: Tenants) -> None:
+    result = tenants.apply({"name": "nocaps", "secret": "x" * 20})
+    assert result["failed"] and "duration_max, participants_max" in result["msg"] and "\n" not in result["msg"]
+    # The database would refuse this one, with a traceback.
     result = tenants.apply({**tenants.one, "name": "twin"})
     assert result["failed"] and "have the same secret" in result["msg"] and tenants.one["secret"] not in json.dumps(result)
+    assert "Traceback" not in json.dumps(result) and untouched(before, pool.state()) and "twin" not in pool.state()["tenants"]
 
 
 def test_a_pool_without_its_database_is_one_clear_line(pool: Pool, run_module: Module, lab: RunningLab) -> None:
@@ -302,9 +301,12 @@ def test_a_join_carries_no_body(pool: Pool, tenants: Tenants) -> None:
     meeting_id = tenants.create(tenants.one)
     query = pool.sign("join", urlencode({"fullName": "Ada", "meetingID": meeting_id, "password": "x"}), tenants.one["secret"])
     path = f"/t/{tenants.one['name']}/bigbluebutton/api/join?{query}"
-    answer = pool.request("GET", path, b"role=MODERATOR", {"Content-Type": "application/x-www-form-urlencoded"})
-    assert answer.status == 413 or "MODERATOR" not in answer.headers.get("Location", "")
-    assert pool.request("POST", path, b"role=MODERATOR", {"Content-Type": "application/x-www-form-urlencoded"}).status in (405, 413)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert pool.request("GET", path).status == 307
+    assert pool.request("GET", path, b"role=MODERATOR", form).status == 413
+    assert pool.request("POST", path, b"role=MODERATOR", form).status == 405
+    chunked = pool.request("GET", path, b"e\r\nrole=MODERATOR\r\n0\r\n\r\n", {**form, "Transfer-Encoding": "chunked"})
+    assert "MODERATOR" not in chunked.headers.get("Location", "")
 
 
 def test_a_tenant_lists_its_own_meetings_under_its_own_ids(pool: Pool, tenants: Tenants) -> None:
@@ -364,7 +366,7 @@ def test_node_from_nothing_to_gone(pool: Pool, run_module: Module) -> None:
         return run_module("pool", "meet.coop.pool_node", {"nodes": [node], "probe_timeout": 2}, check=check)
 
     predicted = apply(wanted, check=True)
-    assert pool.state() == before
+    assert domain not in pool.state()["servers"]
     done = apply(wanted)
     assert (predicted["diff"], predicted["nodes"]) == (done["diff"], done["nodes"])
     assert done["changed"] and done["nodes"][0]["action"] == "created" and done["nodes"][0]["health"] is None
@@ -376,7 +378,7 @@ def test_node_from_nothing_to_gone(pool: Pool, run_module: Module) -> None:
     predicted, done = apply(gone, check=True), apply(gone)
     assert predicted["diff"] == done["diff"] and done["nodes"] == [
         {"domain": domain, "action": "removed", "health": None, "draining": False}]
-    assert pool.state() == before
+    assert domain not in pool.state()["servers"] and untouched(before, pool.state())
     assert not apply(gone)["changed"]
 
 
@@ -422,4 +424,4 @@ def test_a_wrong_node_secret_is_told(pool: Pool, run_module: Module) -> None:
         pool.bbblb("server", "enable", "--now", "node1.lab.test")
         pool.psql("update servers set health = 0, recover = 0 where domain = 'node1.lab.test';")
     assert result["changed"] and any("checksumError" in warning for warning in result["warnings"])
-    assert pool.state() == before
+    assert untouched(before, pool.state())

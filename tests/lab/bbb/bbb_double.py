@@ -10,8 +10,8 @@ Standard library only, one file. What the real node refuses, this refuses; rules
     bbb_double.py serve CONFIG.json            run a node
     bbb_double.py control METHOD PATH [JSON]   talk to the control side of a running node (--port, default 8099)
 
-CONFIG: secret, certificate, key; optional host, listen, port, control_port, checksums, default_duration, default_max_users,
-minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting), end_delay (seconds).
+CONFIG: secret, certificate, key; optional ca_file (authorities for callbacks), host, listen, port, control_port, checksums,
+default_duration, default_max_users, minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting), end_delay (seconds).
 """
 
 from __future__ import annotations
@@ -185,7 +185,9 @@ class Node:
         """Tell whoever asked that a meeting has ended (meetingEndedURL: GET with meetingID and recordingmarks)."""
         full = url + ("&" if "?" in url else "?") + urllib.parse.urlencode({"meetingID": meeting_id, "recordingmarks": "false"})
         try:
-            with urllib.request.urlopen(full, timeout=10) as answer:
+            # Read anew each time: a lab's authority changes when it starts.
+            context = ssl.create_default_context(cafile=self.config.get("ca_file"))
+            with urllib.request.urlopen(full, timeout=10, context=context) as answer:
                 status: int | str = answer.status
         except Exception as error:
             status = str(error)

@@ -13,6 +13,8 @@ CONFIG = "/etc/meet-coop/bbb-double.json"
 PROGRAM = "/usr/local/lib/bbb-double/bbb_double.py"
 UNIT = "/etc/systemd/system/bbb-double.service"
 CONTROL_PORT = 8099
+CA_FILE = "/etc/meet-coop/ca-bundle.pem"
+"""Whom the node trusts when it calls back; the lab's bundle, as on every host."""
 
 SERVICE = f"""\
 [Unit]
@@ -39,7 +41,7 @@ def files(
     secret: str, host: str, certificate: str = "/etc/meet-coop/node.crt", key: str = "/etc/meet-coop/node.key",
 ) -> dict[str, tuple[str, int]]:
     """Path -> (content, mode) of everything the double needs on its host besides its certificate."""
-    config = {"secret": secret, "host": host, "certificate": certificate, "key": key, "control_port": CONTROL_PORT}
+    config = {"secret": secret, "host": host, "certificate": certificate, "key": key, "ca_file": CA_FILE, "control_port": CONTROL_PORT}
     return {
         CONFIG: (json.dumps(config, indent=2) + "\n", 0o600),
         PROGRAM: ((Path(__file__).parent / "bbb_double.py").read_text(encoding="utf-8"), 0o755),
