@@ -68,16 +68,13 @@ def ensure(say: Callable[[str], None], greenlight_image: str | None = None) -> l
     wanted = {**_doubles(say), REDIS_IMAGE: _redis(say)}
     own = SHELF / "own.txt"
     if greenlight_image and greenlight_image not in wanted:
-        own.parent.mkdir(parents=True, exist_ok=True)
-        own.write_text(greenlight_image + "\n")
-    if own.exists() and (name := own.read_text().strip()):
-        found = inspect("image", name)
-        if not found and greenlight_image:
-            say(f"pulling {name}")
-            run(["docker", "pull", "--quiet", name], timeout=1800)
-            found = inspect("image", name)
-        if found:
-            wanted[name] = str(found["Id"])
+        if not inspect("image", greenlight_image):
+            say(f"pulling {greenlight_image}")
+            run(["docker", "pull", "--quiet", greenlight_image], timeout=1800)
+        SHELF.mkdir(parents=True, exist_ok=True)
+        own.write_text(f"{greenlight_image}\n")
+    if own.exists() and (found := inspect("image", own.read_text().strip())):
+        wanted[own.read_text().strip()] = str(found["Id"])
     listing = "".join(f"{tag} {identity}\n" for tag, identity in sorted(wanted.items()))
     index, archive = SHELF / "images.txt", SHELF / "images.tar"
     if not index.exists() or index.read_text() != listing or not archive.exists():
