@@ -46,7 +46,9 @@ options:
         type: bool
         default: true
       state:
-        description: V(absent) removes the node; while it has meetings it is only disabled, and a later run removes it.
+        description:
+          - V(absent) removes the node. While it has meetings it is only disabled, and a later run removes it.
+          - The same holds while BBBLB keeps callbacks for it, up to 30 days after a meeting that may have been recorded.
         type: str
         choices: [present, absent]
         default: present
@@ -121,7 +123,7 @@ nodes:
       type: str
       returned: success
     draining:
-      description: Whether it shall go and still has meetings.
+      description: Whether it shall go and is still needed, for meetings or for recordings that may yet come from it.
       type: bool
       returned: success
   sample: [{"domain": "bbb1.example.org", "action": "created", "health": "available", "draining": false}]
@@ -188,7 +190,7 @@ def main() -> None:
             {
                 "domain": node.domain,
                 "action": actions.get(node.domain, "unchanged"),
-                "health": outcome.health.get(node.domain),
+                "health": outcome.health.get(node.domain) if node.domain in outcome.after else None,
                 "draining": node.domain in outcome.draining,
             }
             for node in wanted

@@ -60,6 +60,30 @@ NO_RECORDING = {
 }
 """Without the last two a node keeps media or events of meetings that nobody records."""
 
+HOLDING = """
+import asyncio, json, sys
+from bbblb import model
+from bbblb.services.db import DBContext
+from bbblb.settings import BBBLBConfig
+
+async def main(domains):
+    config = BBBLBConfig()
+    config.populate()
+    db = DBContext(config)
+    await db.on_start()
+    found = {}
+    async with db.session() as session:
+        for kind in (model.Meeting, model.Callback):
+            asked = model.select(model.Server.domain).join(kind, kind.server_fk == model.Server.id).where(model.Server.domain.in_(domains))
+            for domain in (await session.execute(asked.distinct())).scalars():
+                found.setdefault(domain, []).append(kind.__tablename__)
+    await db.on_shutdown()
+    print(json.dumps(found))
+
+asyncio.run(main(sys.argv[1:]))
+"""
+"""Asks BBBLB's database, with BBBLB's own code, what keeps nodes from being deleted."""
+
 State = dict[str, dict[str, t.Any]]
 Probe = t.Callable[[Node], "str | None"]
 """Asks a node itself; None when it answers with its secret, else why not, in one line."""
@@ -163,23 +187,23 @@ def converge_nodes(engine: Bbblb, wanted: t.Sequence[Node], probe: Probe | None)
     """Bring all given nodes to what is wanted; the others stay as they are.
 
     With ``probe``, enabled nodes that answer it are taken into service at once; the rest is left to BBBLB's poller, with a warning. A
-    node that shall go and still has meetings is disabled and goes in a later run.
+    node that shall go and is still needed is disabled and goes in a later run.
     """
     check_all(wanted, "node", "domain")
     with engine.exclusive():
         current = engine.observe("servers")
         target, changes = diff_nodes(current, wanted)
         outcome = Outcome([], target)
-        going = {change.name for change in changes if change.action == "removed"}
-        removable = engine.removable(target) if going else set()
+        going = [change.name for change in changes if change.action == "removed"]
+        held = engine.holding(going) if going else {}
         for change in changes:
-            if change.name in going - removable:
+            if change.name in held:
                 outcome.draining.append(change.name)
                 before = current[change.name]
+                target[change.name] = {**before, "enabled": False}
                 if not before["enabled"]:
                     continue
-                old, new = shown(before, {**before, "enabled": False})
-                change = Change(change.name, "draining", old, new)
+                change = Change(change.name, "draining", *shown(before, target[change.name]))
             outcome.changes.append(change)
         ready: list[str] = []
         if probe is not None:
@@ -263,8 +287,8 @@ class Bbblb:
         """Import the whole state of one kind and return what is there afterwards; CoopError when it is not what was asked for.
 
         The exit code and "Changes applied successfully" say nothing (cli/state.py prints it for dry runs and whenever an obsolete row
-        remains), so the export afterwards decides. Nodes that are left out are deleted once they have no meetings, else disabled;
-        ``server delete`` would print "removed" and delete nothing (cli/server.py lacks the commit).
+        remains), so the export afterwards decides. Nodes that are left out are deleted; ``server delete`` would print "removed" and
+        delete nothing (cli/server.py lacks the commit).
         """
         self._import(kind, target)
         after = self.observe(kind)
@@ -276,11 +300,16 @@ class Bbblb:
                 raise CoopError(f"bbblb state import left {kind[:-1]} {name} enabled; look at bbblb state export")
         return after
 
-    def removable(self, target: State) -> set[str]:
-        """Domains of nodes that an import of ``target`` would delete now, by BBBLB's own dry run (the others have meetings)."""
+    def holding(self, domains: t.Sequence[str]) -> dict[str, list[str]]:
+        """Which of these nodes cannot be deleted yet, and why: ``meetings`` run there, or ``callbacks`` may come from it.
+
+        BBBLB keeps callbacks, such as those for recordings that are still processed, for 30 days (services/bbb.py); deleting their node
+        breaks a foreign key and with it the whole import (bbblb/model.py, Callback.server_fk), which no dry run notices.
+        """
         if self.missing:
-            return set()
-        return set(re.findall(r"^Server\(([^)]+)\) removed$", self._import("servers", target, dry_run=True), re.MULTILINE))
+            return {}
+        python = str(Path(self.command).parent / "python")
+        return t.cast("dict[str, list[str]]", json.loads(self._execute([python, "-c", HOLDING, *domains], None, "asking for held nodes")))
 
     def health(self) -> dict[str, str]:
         """Each node's health: available, unstable or offline."""
@@ -297,24 +326,27 @@ class Bbblb:
         """Take nodes into service without waiting for good polls."""
         self._run(["server", "enable", "--now", *domains])
 
-    def _import(self, kind: str, target: State, *, dry_run: bool = False) -> str:
-        options = ["--include", kind, *(["--delete"] if kind == "servers" else []), *(["--dry-run"] if dry_run else [])]
+    def _import(self, kind: str, target: State) -> str:
+        options = ["--include", kind, *(["--delete"] if kind == "servers" else [])]
         # Over stdin: neither a file nor the process list ever holds the secrets.
         return self._run(["state", "import", *options, "-"], json.dumps({"v": 1, kind: target}))
 
     def _run(self, arguments: list[str], given: str | None = None) -> str:
+        return self._execute([self.command, "-C", self.config, *arguments], given, f"bbblb {' '.join(arguments[:2])}")
+
+    def _execute(self, command: list[str], given: str | None, what: str) -> str:
         try:
             done = subprocess.run(
-                [self.command, "-C", self.config, *arguments],
-                input=given or "", capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd="/",
-                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PGHOST": "/var/run/postgresql"}, **self._identity(),
+                command, input=given or "", capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PGHOST": "/var/run/postgresql", "BBBLB_CONFIG": self.config},
+                **self._identity(),
             )
         except subprocess.TimeoutExpired as error:
-            raise CoopError(f"bbblb {' '.join(arguments[:2])} did not end within {TIMEOUT:.0f} s; is PostgreSQL overloaded?") from error
+            raise CoopError(f"{what} did not end within {TIMEOUT:.0f} s; is PostgreSQL overloaded?") from error
         except OSError as error:
-            raise CoopError(f"{self.command} cannot be run: {error.strerror}") from error
+            raise CoopError(f"{command[0]} cannot be run: {error.strerror}") from error
         if done.returncode:
-            raise CoopError(f"bbblb {' '.join(arguments[:2])} ended with {done.returncode}: {_reason(done.stderr)}")
+            raise CoopError(f"{what} ended with {done.returncode}: {_reason(done.stderr)}")
         return done.stdout
 
     def _identity(self) -> dict[str, t.Any]:

@@ -11,7 +11,8 @@ Standard library only, one file. What the real node refuses, this refuses; rules
     bbb_double.py control METHOD PATH [JSON]   talk to the control side of a running node (--port, default 8099)
 
 CONFIG: secret, certificate, key; optional ca_file (authorities for callbacks), host, listen, port, control_port, checksums,
-default_duration, default_max_users, minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting), end_delay (seconds).
+default_duration, default_max_users, minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting),
+end_delay (seconds).
 """
 
 from __future__ import annotations
