@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.edge import BACKEND_PORT, CA_FILE, Edge
+from tests.support.greenlight_database import command
 from tests.support.lab import RunningLab
 
 UPSTREAM = f"127.0.0.1:{BACKEND_PORT}"
@@ -94,6 +95,13 @@ def test_greenlight_gets_the_truth_about_the_request(edge: Edge, site: str) -> N
     assert seen["x-forwarded-for"] == seen["x-real-ip"] == seen["x-forwarded-for"].split(",")[0]
     assert "evil.example" not in str(seen) and "203.0.113.9" not in str(seen)
     assert not {"forwarded", "client-ip", "x-forwarded-port", "x-forwarded-ssl", "x-forwarded-scheme"} & set(seen)
+
+
+def test_a_trusted_proxy_in_front_is_believed(edge: Edge) -> None:
+    name = edge.new_name()
+    edge.module(route(name, trusted_proxies=["172.16.0.0/12"]))
+    seen = edge.request(name, headers={"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Host": name}).seen["headers"]
+    assert seen["x-forwarded-for"].split(", ")[0] == "203.0.113.9"
 
 
 def test_headers_on_the_way_back(edge: Edge, site: str) -> None:
@@ -264,10 +272,17 @@ def test_a_run_killed_before_it_saved_is_repaired(edge: Edge) -> None:
 def test_a_run_killed_while_waiting_is_repaired(edge: Edge) -> None:
     name = edge.new_name()
     args = {**route(name), "connect": "127.0.0.1:1", "wait_certificate": 30}
-    command = "import sys, json; from ansible_collections.meet.coop.plugins.modules import caddy_route; caddy_route.main()"
-    payload = json.dumps({"ANSIBLE_MODULE_ARGS": {**args, "_ansible_diff": True}})
     edge.routes.append(args["id"])
-    edge.lab.exec(edge.host, ["sh", "-c", f"PYTHONPATH=/opt/meet-coop-test timeout -s KILL 2 python3 -B -c '{command}'"], payload)
+    script = """
+    cat > /tmp/edge-test-args
+    route=$1; shift
+    "$@" < /tmp/edge-test-args &
+    until grep -q "route-$route" /etc/caddy/edge.json; do sleep 0.1; done
+    kill -KILL $!
+    """
+    argv = ["sh", "-c", script, "sh", args["id"], *command(edge.lab, edge.host, "caddy_route")]
+    killed = edge.lab.exec(edge.host, argv, json.dumps({"ANSIBLE_MODULE_ARGS": args}), timeout=60)
+    assert not killed.stdout, "it was still waiting"
     result = edge.module(route(name))
     assert not result.get("failed") and result["changed"] is False, result
     assert edge.request(name).status == 200
