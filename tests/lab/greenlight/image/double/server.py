@@ -332,6 +332,8 @@ class Application:
             if response is None:
                 response = self._dispatch(request)
                 response.headers.update(SECURITY_HEADERS)
+                if request.header("Accept") and not re.search(r"[^/.]\.\w+$", request.path):
+                    response.headers["vary"] = "Accept"  # the header decided the format
         response.headers["x-request-id"] = request.id
         if request.ssl:
             response.headers["strict-transport-security"] = HSTS
