@@ -58,6 +58,8 @@ def ensure(lab: Lab, name: str, stamps: dict[str, str], ca: Path, root: bytes) -
         done.append(f"{name} trusts the lab")
     script = INSTALL_BUNDLE + (FORGET if name in ACME_CLIENTS else "")
     if hosts.provision(lab, name, "pebble-root", stamps, {ROOT: File(root), f"{ROOT}.ca": File(authority)}, script):
+        # The balancer reads the bundle once, when it starts.
+        run(["docker", "exec", lab.container(name), "systemctl", "try-restart", "bbblb.service"], check=False)
         done.append(f"{name} trusts Pebble")
     return done
 
