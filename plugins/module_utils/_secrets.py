@@ -105,7 +105,7 @@ def generate(plan: Plan, observed: Observed, wanted: Mapping[str, Mapping[str, A
     values = dict(observed.values)
     for name in (*plan.create, *plan.rotate):
         alphabet = ALPHABETS[wanted[name].get("alphabet", "alphanumeric")]
-        values[name] = "".join(randomness.choice(alphabet) for _ in range(int(wanted[name].get("length", 40))))
+        values[name] = "".join(randomness.choice(alphabet) for _other in range(int(wanted[name].get("length", 40))))
     return values
 
 

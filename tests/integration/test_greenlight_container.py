@@ -371,7 +371,7 @@ def test_a_database_that_is_away(make: Callable[[str], Instance]) -> None:
 def test_a_balancer_that_is_away(make: Callable[[str], Instance]) -> None:
     instance = make("nobbb")
     endpoint = {"endpoint": "http://10.213.0.1:9/bigbluebutton/api/", "secret": instance.secrets["bigbluebutton"]}
-    failed = instance.bad(bigbluebutton=endpoint, skip_health_checks=[], ready_timeout=10)
+    failed = instance.bad(bigbluebutton=endpoint, skip_health_checks=[])
     assert "/health_check answers 500" in failed["msg"] and "BigBlueButton" in failed["msg"]
 
 

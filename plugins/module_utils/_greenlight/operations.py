@@ -174,7 +174,7 @@ def _replace(engine: Engine, spec: Spec, observed: Observed, plan: Plan) -> None
     """Old container out of the way, new one on the same port. The old one is removed only when the new one is proven."""
     sdk = engine.sdk
     sdk.create_container_from_config(greenlight_body(spec, plan.port, observed.ca_digest), spec.next)
-    sdk.stop(spec.container, timeout=STOP_SECONDS)
+    _stop(engine, spec.container)
     if observed.state.port is not None and not observed.state.served:
         _remove(engine, spec.container)  # it is known, and has never been ready: nothing to go back to
     else:
@@ -235,7 +235,7 @@ def _remove(engine: Engine, name: str) -> None:
         return
     try:
         if occupies(found):
-            engine.sdk.stop(name, timeout=STOP_SECONDS)
+            _stop(engine, name)
         # Anonymous volumes go only with containers that we made: they hold nothing. Named ones always stay.
         engine.sdk.remove_container(name, force=True, v=(found["Config"].get("Labels") or {}).get(LABEL_MANAGER) == MANAGER)
     except docker.errors.NotFound:
@@ -311,6 +311,7 @@ def settle(engine: Engine, spec: Spec, plan: Plan, write: bool) -> Result:
         if error.pending and not plan.main.any and not plan.finish:
             # It started while its database was away, and its start script does not mind: one more start migrates.
             result.actions.append(f"restart container {spec.container}")
+            result.version = variables(found).get("VERSION_TAG")
             if write:
                 with explained(f"Docker cannot restart {spec.container}"):
                     engine.sdk.restart(spec.container, timeout=STOP_SECONDS)
@@ -321,7 +322,7 @@ def settle(engine: Engine, spec: Spec, plan: Plan, write: bool) -> Result:
             if write and error.hopeless and not state.served:
                 # It would start over and over, compiling its assets each time, and nobody is served by it.
                 with explained(f"Docker cannot stop {spec.container}"):
-                    engine.sdk.stop(spec.container, timeout=STOP_SECONDS)
+                    _stop(engine, spec.container)
             raise ContainerError(f"{error}{_redis_trouble(engine, spec)}", error.log) from error
     if write and (not known or not state.served or state.port != plan.port):
         ports.write_state(spec.directory, state.with_(port=plan.port, served=True, proven=found["Id"]))
@@ -451,7 +452,14 @@ def _withdraw(
 
 
 def _stop(engine: Engine, name: str) -> None:
-    engine.sdk.stop(name, timeout=STOP_SECONDS)
+    """Stop a container; one that ends by itself at that moment is stopped too."""
+    import docker.errors
+
+    try:
+        engine.sdk.stop(name, timeout=STOP_SECONDS)
+    except docker.errors.APIError as error:
+        if "is not running" not in str(error):
+            raise
 
 
 def _rename(engine: Engine, old: str, new: str) -> None:

@@ -123,9 +123,8 @@ def version_of(body: str) -> str | None:
         return None
 
 
-def healthy(target: Target, address: tuple[str, int]) -> tuple[str | None, str]:
-    """One pass: (version, "") when all is well, else (None, why)."""
-    status, body = get(address, LIVENESS, target.hostname)
+def healthy(target: Target, address: tuple[str, int], status: int, body: str) -> tuple[str | None, str]:
+    """One pass, after the liveness address gave this status and body: (version, "") when all is well, else (None, why)."""
     if status != 200:
         return None, f"{LIVENESS} answers {status or 'nothing'} ({_short(body)})"
     version = version_of(body)
@@ -187,7 +186,7 @@ def wait(container: Container, target: Target, timeout: float, sleep: Callable[[
                     if code is None:
                         why = f"its migrations cannot be asked for: {output}"
                 if proven or status != 200:
-                    version, why = healthy(target, address)
+                    version, why = healthy(target, address, status, body)
                     if version is not None and proven:
                         return version
         now = time.monotonic()
