@@ -241,7 +241,7 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, settings
 
 try:
-    import psycopg  # noqa: F401
+    import psycopg  # noqa: F401  # pylint: disable=unused-import
 except ImportError:
     HAS_PSYCOPG = False
     PSYCOPG_TRACEBACK = traceback.format_exc()

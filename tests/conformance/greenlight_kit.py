@@ -234,7 +234,7 @@ class FakeSMTP:
 
         say("220 fake")
         while line := hear():
-            verb, _, rest = line.partition(" ")
+            verb, _other, rest = line.partition(" ")
             verb = verb.upper()
             if verb in ("EHLO", "HELO"):
                 helo = rest
@@ -248,7 +248,7 @@ class FakeSMTP:
                 stream = connection.makefile("rwb", buffering=0)
                 encrypted = True
             elif verb == "AUTH" and self.login:
-                kind, _, initial = rest.partition(" ")
+                kind, _other, initial = rest.partition(" ")
                 if kind.upper() == "PLAIN":
                     if not initial:
                         say("334 ")
@@ -397,7 +397,7 @@ class Client:
         finally:
             connection.close()
         for line in answer.all("set-cookie"):
-            name, _, value = line.split(";")[0].partition("=")
+            name, _other, value = line.split(";")[0].partition("=")
             if value and "1970" not in line:
                 self.cookies[name] = value
             else:

@@ -175,7 +175,7 @@ def test_the_checksum_covers_call_and_raw_query(api: Api) -> None:
 
 
 def test_the_checksum_may_stand_anywhere(api: Api) -> None:
-    name, _, value = api.sign("isMeetingRunning", "meetingID=abc").rpartition("&")
+    name, _other, value = api.sign("isMeetingRunning", "meetingID=abc").rpartition("&")
     assert api.raw("GET", "isMeetingRunning", f"{value}&{name}").ok
 
 

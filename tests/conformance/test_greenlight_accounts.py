@@ -404,7 +404,7 @@ def test_allow_name_update_false_binds_plain_users(visitor: kit.Client, rows: ki
         assert visitor.patch(f"users/{own}.json", {"user": {"name": "Changed", "language": "de"}}).status == 200
     finally:
         rows.setting("AllowNameUpdate", "true")
-    assert rows.all("SELECT name, language FROM users WHERE id = %s", own) == [(email.split("@")[0], "de")]
+    assert rows.all("SELECT name, language FROM users WHERE id = %s", own) == [(email.partition("@")[0], "de")]
 
 
 def test_change_password(visitor: kit.Client, rows: kit.Rows) -> None:

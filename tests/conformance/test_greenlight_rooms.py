@@ -54,7 +54,7 @@ def owner(greenlight: kit.Instance, rows: kit.Rows) -> Owner:
 def test_rooms_stop_at_the_limit(owner: Owner, rows: kit.Rows) -> None:
     """400 RoomLimitError when the owner's number of rooms has reached the role's RoomLimit; lowering deletes nothing."""
     rows.permit(owner.role, "RoomLimit", "2")
-    assert [owner.room().status for _ in range(2)] == [201, 201]
+    assert [owner.room().status for _other in range(2)] == [201, 201]
     answer = owner.room()
     assert (answer.status, answer.errors) == (400, "RoomLimitError")
     rows.permit(owner.role, "RoomLimit", "1")
@@ -73,7 +73,7 @@ def test_limit_binds_an_administrator_creating_for_others(owner: Owner, administ
 def test_limit_true_is_no_limit(owner: Owner, rows: kit.Rows) -> None:
     """The trap: a RoomLimit of 'true' passes as a permission."""
     rows.permit(owner.role, "RoomLimit", "true")
-    assert [owner.room().status for _ in range(3)] == [201, 201, 201]
+    assert [owner.room().status for _other in range(3)] == [201, 201, 201]
 
 
 def test_limit_that_is_no_number_is_zero(owner: Owner, rows: kit.Rows) -> None:

@@ -74,7 +74,7 @@ def test_pending_schema_migration_fails_health(greenlight: kit.Instance, rows: k
 def test_health_is_cold_until_a_request_has_used_the_database(special: Special) -> None:
     """After boot 500 "Unable to connect to Database"; asking again does not help; env.json does not help; a query does."""
     instance = special().wait_listening()
-    for _ in range(3):
+    for _other in range(3):
         answer = instance.health()
         assert (answer.status, "Unable to connect to Database" in answer.text) == (500, True)
     assert instance.client().get("env.json").status == 200

@@ -113,7 +113,7 @@ def secrets_of_the_lab(lab: Any, onboarded: Play) -> set[str]:
     found: set[str] = set()
     for instance in INSTANCES:
         document = lab.exec("host1", ["cat", f"/var/lib/meet-coop/instances/{instance}/secrets.json"]).stdout
-        found |= {value for value in re.findall(r'"([A-Za-z0-9+/=]{24,})"', document)}
+        found |= set(re.findall(r'"([A-Za-z0-9+/=]{24,})"', document))
     given = (ROOT / ".lab" / "secrets.yml").read_text()
     found |= {value for value in re.findall(r"[A-Za-z0-9+/=_-]{16,}", given) if not value.islower() and not value.startswith("vault_")}
     assert len(found) >= 4 * len(INSTANCES)

@@ -157,7 +157,7 @@ def test_upload_sizes(edge: Edge, site: str, path: str, size: int, status: int) 
 
 
 def test_upload_of_unknown_length_is_counted(edge: Edge, site: str) -> None:
-    parts = (b"x" * 65536 for _ in range(40))
+    parts = (b"x" * 65536 for _other in range(40))
     answer = edge.request(site, "/api/v1/sessions.json", "POST", headers={"Transfer-Encoding": "chunked"}, body=parts)
     assert answer.status == 413
 
@@ -290,7 +290,7 @@ def test_a_run_killed_while_waiting_is_repaired(edge: Edge) -> None:
 
 def test_many_at_once(edge: Edge) -> None:
     """Several runs on one host: none loses another's route."""
-    names = [edge.new_name("par") for _ in range(6)]
+    names = [edge.new_name("par") for _other in range(6)]
     results: list[dict[str, Any]] = []
     threads = [threading.Thread(target=lambda n=name: results.append(edge.module(route(n, wait_certificate=0)))) for name in names]
     for thread in threads:

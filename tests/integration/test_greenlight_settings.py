@@ -384,7 +384,7 @@ print("done")
 
 def test_in_a_deadlock_the_site_wins(db: GreenlightDatabase) -> None:
     owner = db.user("ada@x.test")
-    rooms = [db.room(owner) for _ in range(3)]
+    rooms = [db.room(owner) for _other in range(3)]
     db.module(MODULE, LIMITS)
     killer = db.script(ROOM_KILLER, rooms[1], 2.5)
     assert killer.stdout is not None and killer.stdout.readline() == "ready\n"
@@ -438,7 +438,7 @@ def test_two_runs_do_not_mix(db: GreenlightDatabase) -> None:
         wish = {"limits": {"rooms_per_account": number, "meeting_minutes": number, "participants": number}}
         results.append(db.module(MODULE, wish))
 
-    for _ in range(2):
+    for _other in range(2):
         threads = [threading.Thread(target=run, args=(number,)) for number in (11, 22, 33)]
         for thread in threads:
             thread.start()

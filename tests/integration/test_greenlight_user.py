@@ -293,7 +293,7 @@ def test_killed_in_mid_run_nothing_is_half_done(db: GreenlightDatabase) -> None:
 
 def test_two_runs_make_one_account(db: GreenlightDatabase) -> None:
     results: list[dict[str, Any]] = []
-    threads = [threading.Thread(target=lambda: results.append(db.module(MODULE, {"users": [ADA]}))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: results.append(db.module(MODULE, {"users": [ADA]}))) for _other in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -130,4 +130,3 @@ def _redis(say: Callable[[str], None]) -> str:
     if found is None:
         raise LabError(f"image {REDIS_IMAGE} could not be made")
     return str(found["Id"])
-

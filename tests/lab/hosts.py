@@ -126,7 +126,7 @@ def stamps(lab: Lab, name: str) -> dict[str, str]:
     loop = 'for topic in *.done; do [ -e "$topic" ] && echo "${topic%.done} $(cat "$topic")"; done; true'
     script = f"cd {STAMPS} 2>/dev/null || exit 0; {loop}"
     said = run(["docker", "exec", lab.container(name), "sh", "-c", script]).stdout.decode()
-    return {topic: value for topic, value in (line.split() for line in said.splitlines())}
+    return dict(line.split() for line in said.splitlines())
 
 
 def fingerprint(files: Mapping[str, File], script: str = "") -> str:

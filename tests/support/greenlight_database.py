@@ -256,7 +256,7 @@ class GreenlightDatabase:
 
     def room(self, user_id: str, name: str = "Room") -> str:
         """Insert a room with a row for each meeting option, as greenlight app/models/room.rb does; its id."""
-        friendly = "-".join(secrets.token_hex(2)[:3] for _ in range(4))
+        friendly = "-".join(secrets.token_hex(2)[:3] for _other in range(4))
         room = self.one(
             f"INSERT INTO rooms (user_id, name, friendly_id, meeting_id, created_at, updated_at) VALUES ('{user_id}', {literal(name)},"
             f" '{friendly}', '{secrets.token_hex(20)}', {NOW}, {NOW}) RETURNING id"

@@ -124,5 +124,3 @@ def bring_up() -> RunningLab:
 
 def _quiet(message: str) -> None:
     return None
-
-

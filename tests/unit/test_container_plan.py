@@ -54,9 +54,9 @@ def inspected(body: dict[str, Any], image: dict[str, Any], identity: str, state:
 
 
 def main(
-    spec: instance.Spec = SPEC, port: int = 5105, identity: str = "id-main", image: dict[str, Any] = IMAGE, state: str = "running"
+    spec: instance.Spec = SPEC, port: int = 5105, identity: str = "id-main", image: dict[str, Any] | None = None, state: str = "running"
 ) -> dict[str, Any]:
-    return inspected(instance.greenlight_body(spec, port, None), image, identity, state)
+    return inspected(instance.greenlight_body(spec, port, None), image or IMAGE, identity, state)
 
 
 def steady(**changes: Any) -> Observed:

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 
 ASCII = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
 

@@ -21,7 +21,10 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 WANTED = {"key": {"length": 128, "alphabet": "hex"}, "password": {"length": 40, "alphabet": "alphanumeric"}}
 
 
-def keep(path: Path, wanted: dict[str, dict[str, Any]] = WANTED, rotate: list[str] | None = None) -> tuple[_secrets.Plan, dict[str, str]]:
+def keep(
+    path: Path, wanted: dict[str, dict[str, Any]] | None = None, rotate: list[str] | None = None
+) -> tuple[_secrets.Plan, dict[str, str]]:
+    wanted = WANTED if wanted is None else wanted
     observed = _secrets.observe(str(path))
     plan = _secrets.diff(observed, wanted, rotate or [])
     values = _secrets.generate(plan, observed, wanted)

@@ -11,8 +11,8 @@ import ssl
 import typing as t
 import urllib.error
 import urllib.request
-import xml.etree.ElementTree as ElementTree
 from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 

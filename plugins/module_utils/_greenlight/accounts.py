@@ -208,7 +208,7 @@ def observe(conn: psycopg.Connection[Any], wish: Desired, lock: bool = False) ->
     row = conn.execute("SELECT count(*) FROM public.users").fetchone()
     seen.total = row[0] if row else 0
     sql = "SELECT id, email FROM public.users WHERE session_token IS NULL ORDER BY email" + (" FOR UPDATE" if lock else "")
-    seen.without_token = [(user_id, email) for user_id, email in conn.execute(sql)]
+    seen.without_token = list(conn.execute(sql))
     emails = [account.email for account in wish.accounts]
     users: dict[Any, User] = {}
     for row in conn.execute(
@@ -291,7 +291,7 @@ def session_token() -> str:
 
 def reset_token() -> str:
     """A token as generate_reset_token! makes it."""
-    return "".join(secrets.choice(_ALPHANUMERIC) for _ in range(40))
+    return "".join(secrets.choice(_ALPHANUMERIC) for _other in range(40))
 
 
 def digest_of(token: str) -> str:

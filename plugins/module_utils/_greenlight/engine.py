@@ -71,9 +71,9 @@ class Engine:
                     self._connection = (
                         _UnixConnection(self.socket) if self.socket else http.client.HTTPConnection(self._netloc, timeout=TIMEOUT)
                     )
-                assert self._connection is not None
-                self._connection.request("GET", path)
-                response = self._connection.getresponse()
+                connection = self._connection
+                connection.request("GET", path)
+                response = connection.getresponse()
                 status, body = response.status, response.read()
                 break
             except (OSError, http.client.HTTPException) as error:

@@ -55,7 +55,6 @@ class Container(Protocol):
 
     def run(self, argv: list[str]) -> tuple[int | None, str]:
         """Exit code (None: it could not be run or did not end) and output of a command inside."""
-        ...
 
     def log(self) -> str: ...
 

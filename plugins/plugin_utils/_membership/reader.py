@@ -208,7 +208,7 @@ class _Builder:
             frame = stack[-1]
             frame[4] += size
             container = frame[0]
-            if type(container) is Seq:
+            if type(container) is Seq:  # pylint: disable=unidiomatic-typecheck
                 container.append(value)
                 container.lines.append(line)
             elif frame[1] is None:

@@ -345,7 +345,7 @@ class Node:
                 ("userID", person.user_id), ("fullName", person.name), ("role", person.role), ("isPresenter", False),
                 ("isListeningOnly", False), ("hasJoinedVoice", person.voice), ("hasVideo", person.video), ("clientType", "HTML5"),
             ]) for person in everyone] if people else []),
-            ("metadata", [(key, value) for key, value in meeting.metadata.items()]),
+            ("metadata", list(meeting.metadata.items())),
             ("isBreakout", meeting.parent is not None),
             *([("breakout", [("parentMeetingID", meeting.parent)])] if meeting.parent else []),
         ]

@@ -294,7 +294,7 @@ def test_nothing_in_the_file_is_run(put: Callable[..., pathlib.Path], tmp_path: 
     config = put(
         "inventory/members.coop.yml", CONFIG + "cache: true\ncache_plugin: ansible.builtin.jsonfile\ncompose: {copied: coop_owner.name}\n"
     )
-    for _ in range(2):
+    for _other in range(2):
         done = subprocess.run(
             [
                 str(pathlib.Path(sys.executable).with_name("ansible")),

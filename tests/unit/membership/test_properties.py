@@ -66,7 +66,7 @@ LAB_LINES = LAB.splitlines(keepends=True)
 @given(st.data())
 def test_the_lab_file_damaged(data: st.DataObject) -> None:
     lines = list(LAB_LINES)
-    for _ in range(data.draw(st.integers(1, 3))):
+    for _other in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(lines) - 1))
         line = lines[at]
         column = data.draw(st.integers(0, len(line)))

@@ -188,7 +188,7 @@ def main(argv: list[str]) -> int:
     if not argv:
         print("usage: rails COMMAND", file=sys.stderr)
         return 1
-    name, _, rest = argv[0].partition("[")
+    name, _other, rest = argv[0].partition("[")
     arguments = rest.rstrip("]").split(",") if rest else argv[1:]
     task = TASKS.get(name)
     if task is None:

@@ -41,7 +41,7 @@ class ServerError(Exception):
 
 def random_text(length: int) -> str:
     """SecureRandom.alphanumeric."""
-    return "".join(secrets.choice(ALPHANUMERIC) for _ in range(length))
+    return "".join(secrets.choice(ALPHANUMERIC) for _other in range(length))
 
 
 def digest(token: str) -> str:
@@ -383,7 +383,7 @@ def build_user(db: Connection, values: dict[str, t.Any], provider: str, fallback
     email = text(values.get("email")).lower()
     chosen = fallback
     for rule in text(setting(db, "RoleMapping", provider)).split(","):
-        name, _, suffix = rule.partition("=")
+        name, _other, suffix = rule.partition("=")
         if suffix and email.endswith(suffix):
             chosen = role(db, name, provider) or fallback
             break

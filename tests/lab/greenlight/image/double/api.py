@@ -312,7 +312,7 @@ def _recording_ready(context: Context) -> Response:
     import hashlib
     import hmac
 
-    head, _, signature = text(context.params.get("signed_parameters")).rpartition(".")
+    head, _other, signature = text(context.params.get("signed_parameters")).rpartition(".")
     made = base64.urlsafe_b64encode(hmac.new(config.bbb_secret().encode(), head.encode(), hashlib.sha256).digest()).decode().rstrip("=")
     return json_response(200 if head and hmac.compare_digest(made, signature) else 401, {})
 

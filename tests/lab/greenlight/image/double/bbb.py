@@ -58,7 +58,7 @@ def get(address: str, timeout: float = TIMEOUT, data: str | None = None) -> str:
 
 def returncode(body: str) -> str:
     """Text of the returncode element, empty without one."""
-    import xml.etree.ElementTree as ElementTree
+    from xml.etree import ElementTree
 
     try:
         found = ElementTree.fromstring(body).find("returncode")
@@ -70,7 +70,7 @@ def returncode(body: str) -> str:
 def call(name: str, parameters: dict[str, t.Any], data: str | None = None) -> dict[str, str]:
     """One API call; the answer's direct children as text. Raises BBBError for FAILED, garbage and connection trouble."""
     import http.client
-    import xml.etree.ElementTree as ElementTree
+    from xml.etree import ElementTree
 
     try:
         body = get(url(name, parameters), data=data)

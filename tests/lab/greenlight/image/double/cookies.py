@@ -30,7 +30,7 @@ def seal(purpose: str, value: dict[str, t.Any]) -> str:
 
 def unseal(purpose: str, text: str | None) -> dict[str, t.Any] | None:
     """The value, or None when missing, altered or made with another secret."""
-    body, _, mac = (text or "").partition("--")
+    body, _other, mac = (text or "").partition("--")
     if not hmac.compare_digest(mac.encode(), hmac.new(_key(purpose), body.encode(), hashlib.sha256).hexdigest().encode()):
         return None
     try:

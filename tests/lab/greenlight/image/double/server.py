@@ -189,7 +189,7 @@ class Request:
 
 def _cookies(header: str) -> dict[str, str]:
     pairs = (item.strip().partition("=") for item in header.split(";"))
-    return {name: unquote(value) for name, _, value in pairs if name}
+    return {name: unquote(value) for name, _other, value in pairs if name}
 
 
 def _nest(result: dict[str, t.Any], name: str, value: t.Any) -> None:
