@@ -25,20 +25,17 @@ BROKEN = "meet-coop-lab/greenlight:v3.9.0-broken"
 MODULE = "meet.coop.greenlight_container"
 STATE = "/var/lib/meet-coop/instances"
 
-#: Kills a run of the module, told by the lock it holds on the instance's directory, as soon as a condition on the
-#: instance's containers is true. Runs on the host; prints what it saw when it struck.
+#: Kills a run of the module, told by the lock it holds on the instance's directory, at the moment Docker reports an event.
+#: Runs on the host. Events since the run began are replayed, so that none is missed.
 KILLER = r"""
-import http.client, json, os, signal, socket, sys, time
-directory, prefix, condition, limit = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+import http.client, json, os, signal, socket, sys, threading, time
+directory, wanted, since = sys.argv[1:4]
 class Docker(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(120)
         self.sock.connect("/var/run/docker.sock")
-api = Docker("localhost")
-def get(path):
-    api.request("GET", path)
-    return json.loads(api.getresponse().read())
-def runs():
+def holders():
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -47,21 +44,22 @@ def runs():
         except OSError:
             pass
     return found
-end = time.monotonic() + limit
-while time.monotonic() < end:
-    rows = {row["Names"][0][1:]: row["State"] for row in get("/containers/json?all=1") if row["Names"][0][1:].startswith(prefix)}
-    names = {row["Name"] for row in get("/networks")}
-    state = {"main": rows.get(prefix), "redis": rows.get(prefix + "-redis"), "next": rows.get(prefix + ".next"),
-             "previous": rows.get(prefix + ".previous"), "rehearsal": rows.get(prefix + ".rehearsal"), "network": prefix in names}
-    if eval(condition, {}, state):
-        pids = runs()
-        if pids:
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-            print(json.dumps(state))
-            sys.exit(0)
-    time.sleep(0.002)
-sys.exit(f"never saw {condition}; last: {state}")
+known = []
+def watch():
+    while True:
+        known[:] = holders() or known
+        time.sleep(0.02)
+threading.Thread(target=watch, daemon=True).start()
+api = Docker("localhost")
+api.request("GET", f"/events?since={since}")
+for line in api.getresponse():
+    event = json.loads(line)
+    said = f"{event['Type']} {event['Action']} {event['Actor']['Attributes'].get('name')}"
+    if said == wanted:
+        for pid in known or holders():
+            os.kill(pid, signal.SIGKILL)
+            print(said)
+        break
 """
 
 
@@ -186,17 +184,16 @@ class Instance:
         """A run in the background, all its output kept."""
         return Background({**self.arguments, **changes})
 
-    def killed(self, condition: str, **changes: Any) -> dict[str, Any]:
-        """A run that is killed with SIGKILL as soon as the condition on the instance's containers holds; returns what was seen."""
+    def killed(self, event: str, **changes: Any) -> None:
+        """A run that is killed with SIGKILL when Docker reports an event, such as "container create {c}.next" ({c}: the container)."""
         self.lab.exec(HOST, ["mkdir", "-p", "-m", "700", f"{STATE}/{self.name}"])
+        since = self.lab.exec(HOST, ["date", "+%s.%N"]).stdout.strip()
         background = self.start(**changes)
         try:
-            seen = self.lab.exec(HOST, ["python3", "-c", KILLER, f"{STATE}/{self.name}", self.container, condition, "120"])
+            seen = self.lab.exec(HOST, ["python3", "-c", KILLER, f"{STATE}/{self.name}", event.format(c=self.container), since])
         finally:
-            background.wait()
-        assert seen.returncode == 0, (seen.stderr, background.output)
-        found: dict[str, Any] = json.loads(seen.stdout)
-        return found
+            code = background.wait()
+        assert seen.returncode == 0 and seen.stdout and code != 0, (seen, background.output)
 
     def remove(self) -> None:
         self.run(state="absent", purge=True)
