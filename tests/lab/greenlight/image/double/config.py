@@ -117,7 +117,8 @@ def database_arguments(database: str | None = None) -> dict[str, object]:
         return {"dbname": database or "greenlight-v3-production", "connect_timeout": 5}  # config/database.yml
     authority = url.split("://", 1)[-1].rsplit("@", 1)
     if len(authority) == 2 and re.search(r"[/@?# \[\]]|%(?![0-9A-Fa-f]{2})", authority[0]):
-        raise BootError(f"bad URI (is not URI?): {url!r} (URI::InvalidURIError)")
+        host = re.split("[/?#]", url.split("://", 1)[-1])[0]
+        raise BootError(f"URI::InvalidURIError: the scheme postgres does not accept registry part: {host} (or bad hostname?)")
     parts = urlsplit(url)
     try:
         port = parts.port or 5432
