@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import ssl
 import typing as t
-import urllib.error
-import urllib.request
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -75,15 +74,19 @@ class Client:
     ) -> ElementTree.Element:
         """Make a call and return its ``<response>``; BigBlueButtonError when it fails. Messages never hold the query or the secret."""
         headers = {"Content-Type": content_type} if content_type else {}
-        request = urllib.request.Request(self.url(call, parameters), data=body, headers=headers)
-        where = f"{urlsplit(self.base).netloc}: {call}"
+        parts = urlsplit(self.url(call, parameters))
+        where = f"{parts.netloc}: {call}"
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=self.timeout, context=self._context())
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout, context=self._context()) as answer:
-                data = answer.read(MAX_ANSWER + 1)
-        except urllib.error.HTTPError as error:
-            raise BigBlueButtonError(f"{where} was answered with HTTP status {error.code}", "unreachable") from None
-        except (OSError, ValueError) as error:
-            raise BigBlueButtonError(f"{where} could not be asked: {getattr(error, 'reason', None) or error}", "unreachable") from None
+            connection.request("GET" if body is None else "POST", f"{parts.path}?{parts.query}", body=body, headers=headers)
+            answer = connection.getresponse()
+            data = answer.read(MAX_ANSWER + 1)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise BigBlueButtonError(f"{where} could not be asked: {error or type(error).__name__}", "unreachable") from None
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise BigBlueButtonError(f"{where} was answered with HTTP status {answer.status}", "unreachable")
         if len(data) > MAX_ANSWER:
             raise BigBlueButtonError(f"{where} was answered with more than {MAX_ANSWER} bytes", "unreachable")
         root = parse(data)
