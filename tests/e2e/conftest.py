@@ -97,7 +97,8 @@ def play_killed_at() -> Callable[..., bool]:
                     return True
             return False
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have come to its end within the delay
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             process.stdout.close()
 

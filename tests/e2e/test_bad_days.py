@@ -50,7 +50,7 @@ def test_a_run_killed_in_any_task_is_finished_by_the_next(
         assert done.returncode == 0, done
     for number, task in enumerate(CHAIN):
         # Each time a little later within the task, so that some die before, some amid and some after the change.
-        assert play_killed_at(task, 0.3 + 0.25 * (number % 4), "services.yml", "-l", instance), task
+        assert play_killed_at(task, 0.2 + 0.2 * (number % 4), "services.yml", "-l", instance), task
     outcome = play("services.yml", "-l", instance)
     assert outcome.code == 0, outcome.output[-6000:]
     again = play("services.yml", "-l", instance)
@@ -136,7 +136,7 @@ def test_a_member_renamed_shows_its_new_name(
     onboarded: Play, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
 ) -> None:
     inventory = other_inventory(lambda text: re.sub(r"(\n  rosa:\n    name: ).*", r"\1Rosa und Karl eG", text, count=1))
-    for arguments in (("services.yml",), ("verify.yml", "-e", "verify_checks=['page']")):
+    for arguments in (("services.yml",), ("verify.yml", "-e", "verify_checks=page")):
         outcome = play(*arguments, "-l", "rosa", inventory=inventory)
         assert outcome.code == 0, outcome.output[-4000:]
     assert play("services.yml", "-l", "rosa").code == 0

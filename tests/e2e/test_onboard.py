@@ -23,7 +23,8 @@ INSTANCES = ("sunflower", "sunflower-training", "rosa", "cafe")
 @pytest.fixture(scope="module")
 def bare_lab(lab: Any) -> Any:
     """A lab whose container host and pool have never been touched: made anew where they have."""
-    touched = [host for host in ("host1", "pool") if lab.exec(host, ["test", "-e", "/var/lib/meet-coop"]).returncode == 0]
+    left = {"host1": "/var/lib/meet-coop", "pool": "/etc/bbblb"}
+    touched = [host for host, path in left.items() if lab.exec(host, ["test", "-e", path]).returncode == 0]
     if touched:
         lab.renew(*touched)
     return lab
