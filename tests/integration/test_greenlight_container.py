@@ -533,8 +533,8 @@ def test_instances_cannot_reach_each_other(steady: Instance, make: Callable[[str
 
     for database, wanted in ((steady.database, True), (other.database, False), ("postgres", False), ("template1", False)):
         script = (
-            "import os, psycopg\n"
-            f"psycopg.connect(os.environ['DATABASE_URL'].rsplit('/', 1)[0] + '/{database}', connect_timeout=5).close()\n"
+            "import os, psycopg2\n"
+            f"psycopg2.connect(os.environ['DATABASE_URL'].rsplit('/', 1)[0] + '/{database}', connect_timeout=5).close()\n"
         )
         done = steady.lab.exec(HOST, ["docker", "exec", "-i", steady.container, "python3", "-"], script)
         assert (done.returncode == 0) == wanted, (database, done.stderr)
