@@ -312,6 +312,7 @@ def test_nothing_in_the_file_is_run(put: Callable[..., pathlib.Path], tmp_path: 
             check=False,
             env={
                 **os.environ,
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
                 "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(tmp_path / "cache"),
             },
         )
