@@ -16,6 +16,8 @@ import sys
 import time
 from typing import Any
 
+from tests.support.ansible import INVENTORY
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOST, INSTANCE = "host1", "sunflower-training"
 RUNS = 3
@@ -40,7 +42,7 @@ def play(playbook: pathlib.Path, *arguments: str) -> tuple[float, dict[str, floa
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
                    "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks", "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all"}  # fmt: skip
     begun = time.monotonic()
-    done = subprocess.run(["ansible-playbook", "-i", str(ROOT / "inventories" / "lab"), str(playbook), "-l", INSTANCE, *arguments],
+    done = subprocess.run(["ansible-playbook", "-i", str(INVENTORY), str(playbook), "-l", INSTANCE, *arguments],
                           cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
     seconds = time.monotonic() - begun
     if done.returncode:

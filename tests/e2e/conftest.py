@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import re
 import signal
@@ -19,8 +18,8 @@ from typing import Any
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-INVENTORY = ROOT / "inventories" / "lab"
+from tests.support.ansible import INVENTORY, ROOT, environment
+
 
 
 # The lab is bare only once: what is asked of bare hosts comes before everything that has them onboarded.
@@ -59,10 +58,6 @@ class Play:
 
 def command(playbook: str, *arguments: str, inventory: pathlib.Path = INVENTORY) -> list[str]:
     return ["ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks" / playbook), *arguments]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -114,11 +109,11 @@ def onboarded(lab: Any, play: Callable[..., Play]) -> Iterator[Play]:
 
 
 @pytest.fixture(scope="session")
-def receipts() -> Callable[[str], dict[str, Any]]:
+def receipts(lab: Any) -> Callable[[str], dict[str, Any]]:
     """The receipt of an instance."""
 
     def read(instance: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((ROOT / ".lab" / "receipts" / f"{instance}.json").read_text())
+        found: dict[str, Any] = json.loads((lab.state / "receipts" / f"{instance}.json").read_text())
         return found
 
     return read

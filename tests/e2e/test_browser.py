@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from .conftest import ROOT, Play
+from .conftest import Play
 
 INSTANCE, HOSTNAME, COLOUR = "sunflower", "sunflower.meet.test", "rgb(232, 162, 0)"
 
@@ -45,10 +45,10 @@ def administrator(onboarded: Play, run_module: Callable[..., dict[str, Any]]) ->
     assert not run_module("host1", "meet.coop.greenlight_user", gone).get("failed")
 
 
-def test_the_administrator_signs_in_and_reads_the_welcome_page(browser: Browser, administrator: tuple[str, str]) -> None:
+def test_the_administrator_signs_in_and_reads_the_welcome_page(browser: Browser, lab: Any, administrator: tuple[str, str]) -> None:
     mail, password = administrator
     page = browser.new_page(ignore_https_errors=True)
-    page.goto((ROOT / ".lab" / "welcome" / f"{INSTANCE}.html").as_uri())
+    page.goto((lab.state / "welcome" / f"{INSTANCE}.html").as_uri())
     expect(page.get_by_role("heading", level=1)).to_have_text("Welcome, Sunflower meetings")
     limits = page.get_by_role("row").all_inner_texts()
     assert any("Rooms per account" in row and "3" in row for row in limits)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 import subprocess
 from collections.abc import Callable
@@ -15,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import ROOT, Play
+from tests.support.ansible import INVENTORY, ROOT, environment
+
+from .conftest import Play
 
 INSTANCES = ("sunflower", "sunflower-training", "rosa", "cafe")
 
@@ -102,12 +103,12 @@ def test_verification_leaves_nothing_behind(onboarded: Play, lab: Any) -> None:
     assert mails.stdout.strip() == "0"
 
 
-def test_the_welcome_page_says_what_holds_and_no_secret(onboarded: Play, secrets_of_the_lab: set[str]) -> None:
+def test_the_welcome_page_says_what_holds_and_no_secret(onboarded: Play, lab: Any, secrets_of_the_lab: set[str]) -> None:
     for instance in INSTANCES:
-        page = (ROOT / ".lab" / "welcome" / f"{instance}.html").read_text()
+        page = (lab.state / "welcome" / f"{instance}.html").read_text()
         assert "works" in page and "does not work" not in page
         assert not [secret for secret in secrets_of_the_lab if secret in page]
-    assert "https://meet.rosa.test/" in (ROOT / ".lab" / "welcome" / "rosa.html").read_text()
+    assert "https://meet.rosa.test/" in (lab.state / "welcome" / "rosa.html").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def secrets_of_the_lab(lab: Any, onboarded: Play) -> set[str]:
     for instance in INSTANCES:
         document = lab.exec("host1", ["cat", f"/var/lib/meet-coop/instances/{instance}/secrets.json"]).stdout
         found |= set(re.findall(r'"([A-Za-z0-9+/=]{24,})"', document))
-    given = (ROOT / ".lab" / "secrets.yml").read_text()
+    given = (lab.state / "secrets.yml").read_text()
     found |= {value for value in re.findall(r"[A-Za-z0-9+/=_-]{16,}", given) if not value.islower() and not value.startswith("vault_")}
     assert len(found) >= 4 * len(INSTANCES)
     return found
@@ -152,13 +153,13 @@ def test_no_secret_in_process_lists_or_readable_files(lab: Any, onboarded: Play,
 
 def test_playbooks_are_found_by_their_collection_name(onboarded: Play) -> None:
     done = subprocess.run(
-        ["ansible-playbook", "-i", "inventories/lab", "meet.coop.site", "--list-hosts"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        ["ansible-playbook", "-i", str(INVENTORY), "meet.coop.site", "--list-hosts"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "sunflower-training" in done.stdout
 
 
-def test_receipts_are_json_beside_the_welcome_pages() -> None:
-    folder = pathlib.Path(ROOT / ".lab" / "receipts")
+def test_receipts_are_json_beside_the_welcome_pages(onboarded: Play, lab: Any) -> None:
+    folder = lab.state / "receipts"
     assert {path.stem for path in folder.glob("*.json")} >= set(INSTANCES)

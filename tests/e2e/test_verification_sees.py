@@ -37,7 +37,7 @@ BBBLB = "runuser -u bbblb -- /opt/bbblb/venv/bin/bbblb -C /etc/bbblb/bbblb.conf"
 
 # check: how its subject is broken, and what the failure says
 BROKEN: dict[str, tuple[tuple[str, list[str]], str]] = {
-    "name": (in_zone("unset meet.test sunflower A", "set meet.test sunflower 300 A 172.30.77.99"), "resolves to 172.30.77.99"),
+    "name": (in_zone("unset meet.test sunflower A", "set meet.test sunflower 300 A 192.0.2.99"), "resolves to 192.0.2.99"),
     "page": (
         sql("UPDATE site_settings SET value = '#000001' FROM settings s WHERE s.id = setting_id AND s.name = 'PrimaryColor'"),
         "#000001",

@@ -24,6 +24,7 @@ def main() -> int:
     down.add_argument("--images", action="store_true", help="remove the lab's images and what it cached too")
     commands.add_parser("status", help="show every host and what works on it; ends with 1 when something does not")
     commands.add_parser("images", help="build the containers' images and load them into the container hosts")
+    commands.add_parser("inventory", help="print the path of the inventory of the lab's hosts and members")
     commands.add_parser("receipts", help="say what the last verification found, and where to look")
     arguments = parser.parse_args()
     lab = Lab.from_environment()
@@ -44,6 +45,8 @@ def main() -> int:
         elif arguments.command == "images":
             done = lifecycle.up(lab, [name for name, host in HOSTS.items() if host.containers], say)
             say(", ".join(done) if done else "images are there already")
+        elif arguments.command == "inventory":
+            print(lab.inventory)
         elif arguments.command == "receipts":
             print(receipts.report(lab))
         else:

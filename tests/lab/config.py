@@ -75,6 +75,11 @@ class Lab:
         root = REPOSITORY / ".lab"
         return root if self.name == DEFAULT_NAME else root / self.name
 
+    @property
+    def inventory(self) -> Path:
+        """The inventory of this lab's hosts and members; a lab in a network of its own has a copy with its addresses (inventory.py)."""
+        return (REPOSITORY if self.subnet == Lab().subnet else self.state) / "inventories" / "lab"
+
     def container(self, host: str) -> str:
         return f"{self.name}-{host}"
 

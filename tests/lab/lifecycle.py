@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import containers, engine, hosts, images, nodes, pki, secrets, services, trust
+from . import containers, engine, hosts, images, inventory, nodes, pki, secrets, services, trust
 from .config import CACHE, HOSTS, Lab
 
 Say = Callable[[str], None]
@@ -38,6 +38,8 @@ def up(lab: Lab, names: Sequence[str], say: Say, greenlight_image: str | None = 
         with locked(CACHE):
             images.ensure_host(say)
         known, ca = secrets.ensure(lab), pki.ensure(lab)
+        if inventory.ensure(lab):
+            done.append("inventory")
         for place in ("receipts", "welcome"):
             (lab.state / place).mkdir(exist_ok=True)
         resolv = lab.state / "resolv.conf"

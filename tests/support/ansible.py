@@ -18,8 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.lab.config import HOSTS, Lab
+
 ROOT = Path(__file__).resolve().parents[2]
-INVENTORY = ROOT / "inventories" / "lab"
+INVENTORY = Lab.from_environment().inventory
 CALLBACKS = Path(__file__).resolve().parent / "callback"
 
 
@@ -110,8 +112,6 @@ def run_module(
     Hosts are those of the lab, "localhost" for what runs on the controller, or a service of the membership file (then the whole lab
     inventory is read, which takes longer). Nothing of the arguments is put on a command line.
     """
-    from tests.lab.config import HOSTS
-
     if inventory is None:
         inventory = INVENTORY / "hosts.yml" if host in HOSTS or host == "localhost" else INVENTORY
     task = {"name": f"Test {module}", module: dict(args or {})}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from .ansible import ROOT, environment
+from .ansible import INVENTORY, ROOT, environment
 from .lab import RunningLab
 
 DOMAIN = "pool.meet.test"
@@ -144,7 +144,7 @@ def provide(lab: RunningLab) -> Pool:
         ready = False
     if not ready:
         done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-i", "inventories/lab/hosts.yml", "playbooks/platform.yml", "--limit", "pool"],
+            [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY / "hosts.yml"), "playbooks/platform.yml", "--limit", "pool"],
             cwd=ROOT, env=environment(), text=True, capture_output=True, check=False, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
