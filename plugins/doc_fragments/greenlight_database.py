@@ -37,3 +37,16 @@ options:
 requirements:
   - psycopg >= 3.1 (Debian package python3-psycopg)
 """
+
+    GUARDS = r"""
+options:
+  unknown_version:
+    description: What to do when the database has migrations of a Greenlight newer than this collection knows.
+    type: str
+    choices: [warn, fail]
+    default: warn
+  lock_wait:
+    description: Seconds to try for locks that the running site or another run holds.
+    type: int
+    default: 30
+"""

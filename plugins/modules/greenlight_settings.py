@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
+  - meet.coop.greenlight_database.guards
 attributes:
   check_mode:
     support: full
@@ -150,15 +151,6 @@ options:
       - Without it a member's administrator can raise the room limit. A SuperAdmin still can.
     type: bool
     default: true
-  unknown_version:
-    description: What to do when the database has migrations of a Greenlight newer than this collection knows.
-    type: str
-    choices: [warn, fail]
-    default: warn
-  lock_wait:
-    description: Seconds to try for locks that the running site or another run holds.
-    type: int
-    default: 30
 seealso:
   - module: meet.coop.greenlight_user
   - module: meet.coop.greenlight_container
@@ -296,8 +288,7 @@ def argument_spec() -> dict:
         "rooms_configurations": {"type": "dict", "default": {}},
         "record": {"type": "bool"},
         "lock_roles": {"type": "bool", "default": True},
-        "unknown_version": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
-        "lock_wait": {"type": "int", "default": 30},
+        **database.GUARD_ARGUMENTS,
     }
 
 

@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
+  - meet.coop.greenlight_database.guards
 attributes:
   check_mode:
     support: full
@@ -104,15 +105,6 @@ options:
       - Greenlight takes each visitor who is not signed in for such an account.
     type: bool
     default: true
-  unknown_version:
-    description: What to do when the database has migrations of a Greenlight newer than this collection knows.
-    type: str
-    choices: [warn, fail]
-    default: warn
-  lock_wait:
-    description: Seconds to try for locks that the running site or another run holds.
-    type: int
-    default: 30
 seealso:
   - module: meet.coop.greenlight_settings
 """
@@ -256,8 +248,7 @@ def argument_spec() -> dict:
         "remove_rooms": {"type": "bool", "default": False},
         "allow_super_admin": {"type": "bool", "default": False},
         "repair_session_tokens": {"type": "bool", "default": True, "no_log": False},
-        "unknown_version": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
-        "lock_wait": {"type": "int", "default": 30},
+        **database.GUARD_ARGUMENTS,
     }
 
 

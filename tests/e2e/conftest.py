@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import signal
@@ -19,8 +20,6 @@ from typing import Any
 import pytest
 
 from tests.support.ansible import INVENTORY, ROOT, environment
-
-
 
 # The lab is bare only once: what is asked of bare hosts comes before everything that has them onboarded.
 ORDER = ("test_onboard.py", "test_browser.py", "test_verification_sees.py", "test_bad_days.py")

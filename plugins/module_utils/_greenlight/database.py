@@ -476,6 +476,12 @@ LOGIN_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 """Argument spec of the connection options (doc fragment ``meet.coop.greenlight_database``)."""
 
+GUARD_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "unknown_version": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+    "lock_wait": {"type": "int", "default": 30},
+}
+"""Argument spec of how a change meets the unexpected (doc fragment ``meet.coop.greenlight_database.guards``)."""
+
 
 def login(options: Mapping[str, Any]) -> Login:
     """The connection options of a module as a Login."""
