@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
+  - meet.coop.greenlight_database.server
   - meet.coop.greenlight_database.guards
 attributes:
   check_mode:
@@ -244,7 +245,8 @@ else:
 
 def argument_spec() -> dict:
     return {
-        **database.LOGIN_ARGUMENTS,
+        "login_db": {"type": "str", "required": True},
+        **database.SERVER_ARGUMENTS,
         "settings": {
             "type": "dict",
             "default": {},
@@ -307,7 +309,7 @@ def run(module: AnsibleModule) -> dict:
             return missing(settings.preview(wish))
         module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
     try:
-        connection = database.connect(database.login(params), "meet.coop greenlight_settings")
+        connection = database.connect(database.login(params["login_db"], params), "meet.coop greenlight_settings")
         with connection:
             seen = database.snapshot(connection, lambda conn: settings.observe(conn, wish))
             if seen.schema.unknown and params["unknown_version"] == "fail":

@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
+  - meet.coop.greenlight_database.server
   - meet.coop.greenlight_database.guards
 attributes:
   check_mode:
@@ -227,7 +228,8 @@ else:
 
 def argument_spec() -> dict:
     return {
-        **database.LOGIN_ARGUMENTS,
+        "login_db": {"type": "str", "required": True},
+        **database.SERVER_ARGUMENTS,
         "users": {
             "type": "list",
             "elements": "dict",
@@ -271,7 +273,7 @@ def run(module: AnsibleModule) -> dict:
         module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
     hashes = accounts.Hashes()
     try:
-        connection = database.connect(database.login(params), "meet.coop greenlight_user")
+        connection = database.connect(database.login(params["login_db"], params), "meet.coop greenlight_user")
         with connection:
             seen = database.snapshot(connection, lambda conn: accounts.observe(conn, wish))
             if seen.schema.unknown and params["unknown_version"] == "fail":

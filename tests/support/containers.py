@@ -44,6 +44,11 @@ def holders():
         except OSError:
             pass
     return found
+if not wanted:
+    for pid in holders():
+        os.kill(pid, signal.SIGKILL)
+        print(pid)
+    sys.exit()
 known = []
 def watch():
     while True:
@@ -176,6 +181,18 @@ class Instance:
         """A shell script inside the Greenlight container."""
         return self.lab.exec(HOST, ["docker", "exec", self.container, "bash", "-c", script])
 
+    def on_host(self, script: str) -> str:
+        """What a shell script on the container host prints; it must end well."""
+        done = self.lab.exec(HOST, ["sh", "-c", script])
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def sql(self, statement: str, database: str | None = None) -> str:
+        """What a statement answers in the instance's database, asked as superuser."""
+        done = self.lab.exec(HOST, ["psql", "-U", "postgres", "-d", database or self.database, "-Atc", statement])
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
     def assert_silent(self, text: str) -> None:
         shown = [name for name, value in self.secrets.items() if value in text]
         assert shown == []
@@ -194,6 +211,12 @@ class Instance:
         finally:
             code = background.wait()
         assert seen.returncode == 0 and seen.stdout and code != 0, (seen, background.output)
+
+    def kill_run(self) -> int:
+        """Kill (SIGKILL) the runs that are at work on the instance now; how many there were."""
+        done = self.lab.exec(HOST, ["python3", "-c", KILLER, f"{STATE}/{self.name}", "", ""])
+        assert done.returncode == 0, done
+        return len(done.stdout.split())
 
     def remove(self) -> None:
         self.run(state="absent", purge=True)
