@@ -94,6 +94,55 @@ def test_a_part_that_is_down_gives_one_clear_line_and_the_next_run_heals(
     assert verified.code == 0, verified.output[-4000:]
 
 
+def test_an_authority_that_is_down_fails_the_new_name_alone(
+    onboarded: Play, lab: Any, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
+) -> None:
+    inventory = other_inventory(lambda text: re.sub(CAFE, r"\1    subdomain: teahouse\n", text))
+    lab.exec("services", ["systemctl", "stop", "lab-acme"])
+    try:
+        outcome = play("services.yml", "-l", "cafe,sunflower", "-e", "instance_certificate_timeout=10", inventory=inventory)
+        seen = lab.exec("host1", ["curl", "-sk", "--resolve", "teahouse.meet.test:443:127.0.0.1", "https://teahouse.meet.test/"])
+    finally:
+        lab.exec("services", ["systemctl", "start", "lab-acme"])
+    assert outcome.failed == {"cafe"} and outcome.recap["sunflower"]["ok"] > 8, outcome.output[-4000:]
+    assert "Traceback" not in outcome.output
+    lines = re.findall(r"(?:\[ERROR\]: |msg: |\"msg\": ).*", outcome.output)
+    assert any("teahouse.meet.test" in line and "certificate" in line for line in lines), outcome.output[-4000:]
+    assert seen.returncode != 0 and seen.stdout == "", "a name without its certificate must not be served"
+    for playbook in ("services.yml", "verify.yml"):
+        healed = play(playbook, "-l", "cafe", inventory=inventory)
+        assert healed.code == 0, healed.output[-4000:]
+    assert play("services.yml", "-l", "cafe").code == 0
+
+
+def test_a_mail_server_that_is_down_delays_the_first_administrators_link(
+    onboarded: Play, lab: Any, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
+) -> None:
+    """Greenlight drops a mail it cannot send (its job adapter keeps nothing); the link expires, and the next run has a new one sent."""
+    person = "late@mail.lab.test"
+    inventory = other_inventory(
+        lambda text: text.replace("- {name: Kim Lee, email: kim@mail.lab.test}", f"- {{name: Lee Late, email: {person}}}")
+    )
+    letters = f"grep -rl 'X-Lab-Recipients:.*{person}' /var/mail/lab || true"
+    lab.exec("services", ["systemctl", "stop", "lab-smtp"])
+    try:
+        outcome = play("services.yml", "-l", "cafe", inventory=inventory)
+        told = play("verify.yml", "-l", "cafe", "-e", '{"verify_checks": ["mail"], "verify_mail_timeout": 5}', inventory=inventory)
+    finally:
+        lab.exec("services", ["systemctl", "start", "lab-smtp"])
+    assert outcome.code == 0, outcome.output[-4000:]
+    assert told.failed == {"cafe"} and re.search(r"FAILED +mail +no mail", told.output), told.output[-4000:]
+    assert lab.exec("services", ["sh", "-c", letters]).stdout == ""
+    an_hour_passes = f"UPDATE users SET reset_sent_at = reset_sent_at - interval '61 minutes' WHERE email = '{person}'"
+    done = lab.exec("host1", ["psql", "-U", "postgres", "-d", "greenlight_cafe", "-c", an_hour_passes])
+    assert "UPDATE 1" in done.stdout, done
+    healed = play("services.yml", "-l", "cafe", inventory=inventory)
+    assert healed.code == 0 and healed.changed == {"cafe": 1}, healed.output[-4000:]
+    lab.wait_for("services", f"test -n \"$({letters})\"", seconds=20)
+    assert play("services.yml", "-l", "cafe", inventory=inventory).changed == {}
+    lab.exec("services", ["sh", "-c", f"{letters} | xargs -r rm"])
+
+
 @pytest.fixture
 def other_inventory(tmp_path: pathlib.Path) -> Iterator[Callable[[Callable[[str], str]], pathlib.Path]]:
     """A copy of the lab's inventory whose membership file a function has changed."""

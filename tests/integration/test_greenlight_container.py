@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, STATE, Instance
+from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, REDIS, STATE, Instance, SmallDocker
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role
 
@@ -392,6 +392,34 @@ def test_an_image_that_is_not_there(steady: Instance) -> None:
     failed = steady.bad(image="127.0.0.1:9/greenlight:v0.0.0", pull="missing")
     assert "127.0.0.1:9/greenlight:v0.0.0" in failed["msg"] and "registry" in failed["msg"]
     assert steady.snapshot() == before
+
+
+@pytest.fixture
+def small_docker(container_host: RunningLab) -> Iterator[SmallDocker]:
+    docker = SmallDocker(container_host)
+    docker.start(60)
+    yield docker
+    docker.stop()
+
+
+def test_a_disk_too_full_for_an_image(make: Callable[[str], Instance], small_docker: SmallDocker) -> None:
+    """Pulled for real: one clear line, nothing left behind, and with more space the next run goes on."""
+    instance = make("tight")
+    there = {"docker_host": small_docker.SOCKET, "pull": "missing"}
+    there |= {"image": small_docker.pulled(IMAGE), "redis_image": small_docker.pulled(REDIS)}
+    predicted = instance.run(check=True, **there)
+    assert predicted["actions"][:2] == [f"pull image {there['image']}", f"pull image {there['redis_image']}"]
+    failed = instance.bad(**there)
+    assert failed["msg"] == (
+        f"image {there['image']}: the disk of Docker is full; free space (docker system df shows what takes it), then run again"
+    )
+    assert small_docker.docker("ps", "--all", "--quiet") == ""
+    assert small_docker.docker("volume", "ls", "--quiet") == ""
+    small_docker.grow(1000)
+    result = instance.good(**there)
+    assert result["version"] == "v3.8.2.4" and instance.serves(result["port"])
+    assert instance.good(**there)["changed"] is False
+    assert instance.good(**{**there, "pull": "always"})["changed"] is False
 
 
 def test_upgrades_good_and_bad(make: Callable[[str], Instance]) -> None:

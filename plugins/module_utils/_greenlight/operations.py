@@ -71,8 +71,10 @@ class Running:
         try:
             with explained(f"Docker cannot run {argv[0]} in {self.name}"):
                 job = sdk.exec_create(self.name, argv)
-                output = sdk.exec_start(job["Id"])
-                return int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0), output.decode("utf-8", "replace")
+                output = sdk.exec_start(job["Id"]).decode("utf-8", "replace")
+                code = int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0)
+                # Docker reports a program that it could not start (the container is full, or just ending) like one that failed.
+                return (None if output.startswith("OCI runtime exec failed") else code), output
         except ContainerError as error:
             return None, str(error)
 
