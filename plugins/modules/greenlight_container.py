@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
   - meet.coop.greenlight_database.server
+  - meet.coop.smtp_account
 attributes:
   check_mode:
     support: full
@@ -114,50 +115,6 @@ options:
         description: The shared secret.
         type: str
         required: true
-  smtp:
-    description: The account that mails are sent through. Left out, no mail is sent and new users count as verified.
-    type: dict
-    suboptions:
-      server:
-        description: Name of the server.
-        type: str
-        required: true
-      port:
-        description: Port of the server, 587 for STARTTLS and 465 for TLS as a rule.
-        type: int
-        default: 587
-      security:
-        description: V(starttls) insists on STARTTLS, V(tls) encrypts from the start, V(none) does neither.
-        type: str
-        choices: [starttls, tls, none]
-        default: starttls
-      auth:
-        description: How to log in; left out, the way is agreed on when there is a username.
-        type: str
-        choices: [plain, login, cram_md5, none]
-      username:
-        description: Login name.
-        type: str
-      password:
-        description: Login password.
-        type: str
-      password_var:
-        description: Ignored; lets a member's C(smtp) be handed over as it stands in the membership file.
-        type: str
-      sender_email:
-        description: Address that mails come from.
-        type: str
-        required: true
-      sender_name:
-        description: Name that mails come from.
-        type: str
-      helo_domain:
-        description: Domain to greet the server with; that of O(smtp.sender_email) when left out.
-        type: str
-      verify:
-        description: Whether the server's certificate is checked.
-        type: bool
-        default: true
   oidc:
     description: Sign-in by OpenID Connect; turns local sign-in and sign-up off.
     type: dict
@@ -360,6 +317,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight import insta
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import SERVER_ARGUMENTS, login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, MissingSdk
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import build_environment
+from ansible_collections.meet.coop.plugins.module_utils._smtp import SMTP_ACCOUNT
 
 
 def specification(params: dict[str, Any]) -> instance.Spec:
@@ -465,22 +423,7 @@ def argument_spec() -> dict[str, Any]:
             "type": "dict",
             "options": {"endpoint": text(required=True), "secret": text(required=True, no_log=True)},
         },
-        "smtp": {
-            "type": "dict",
-            "options": {
-                "server": text(required=True),
-                "port": {"type": "int", "default": 587},
-                "security": text(choices=["starttls", "tls", "none"], default="starttls"),
-                "auth": text(choices=["plain", "login", "cram_md5", "none"]),
-                "username": text(),
-                "password": text(no_log=True),
-                "password_var": text(),
-                "sender_email": text(required=True),
-                "sender_name": text(),
-                "helo_domain": text(),
-                "verify": {"type": "bool", "default": True},
-            },
-        },
+        "smtp": SMTP_ACCOUNT,
         "oidc": {
             "type": "dict",
             "options": {
