@@ -45,6 +45,7 @@ class ActionModule(ActionBase):
             pool_endpoint=options["pool_endpoint"],
             pool_secret=options["pool_secret"],
             external_sign_in=options["external_sign_in"],
+            domains=tuple(options["domains"]),
             sender_email=options["sender_email"],
             mailbox=Mailbox(**box) if box else None,
             mail_timeout=options["mail_timeout"],

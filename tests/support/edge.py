@@ -29,6 +29,8 @@ ROLE_VARIABLES: dict[str, Any] = {
     "edge_acme_directory": DIRECTORY,
     "edge_acme_email": "operator@lab.test",
     "edge_acme_ca_file": CA_FILE,
+    # A certificate for each name, where routes are looked at; test_wildcard.py has the other.
+    "edge_wildcard_domain": "",
 }
 
 
