@@ -12,6 +12,12 @@ options:
     description: Name of the instance's database.
     type: str
     required: true
+requirements:
+  - psycopg >= 3.1 (Debian package python3-psycopg)
+"""
+
+    SERVER = r"""
+options:
   login_unix_socket:
     description:
       - Directory of the server's unix socket. Wins over O(login_host).
@@ -34,6 +40,17 @@ options:
   login_password:
     description: Password of O(login_user). Not needed where the server trusts the unix user (peer).
     type: str
-requirements:
-  - psycopg >= 3.1 (Debian package python3-psycopg)
+"""
+
+    GUARDS = r"""
+options:
+  unknown_version:
+    description: What to do when the database has migrations of a Greenlight newer than this collection knows.
+    type: str
+    choices: [warn, fail]
+    default: warn
+  lock_wait:
+    description: Seconds to try for locks that the running site or another run holds.
+    type: int
+    default: 30
 """

@@ -15,12 +15,15 @@ description:
     warms the database connection up; Greenlight's own start script ignores failed migrations.
   - The container is published on C(127.0.0.1) only, on a port that stays the same across restarts, reboots and replacements.
   - A container is replaced only when it differs in something that cannot be changed in place. The old one is kept until the
-    new one is proven, and comes back when the new one fails. A new image is first tried beside the running container.
+    new one is proven, and comes back when the new one fails.
+  - Before a new image may migrate the database, the database is dumped; the image is then first tried beside the running container.
   - A run that was killed at any moment is put right by the next one.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.greenlight_database.server
+  - meet.coop.smtp_account
 attributes:
   check_mode:
     support: full
@@ -32,6 +35,7 @@ attributes:
     support: full
 requirements:
   - docker >= 5.0.0 (the Docker SDK for Python)
+  - C(pg_dump) and C(pg_restore) of the server's version or newer, with O(dump=true)
 options:
   name:
     description: Id of the instance. Names of containers, network and volume are made from it.
@@ -46,7 +50,7 @@ options:
     choices: [present, stopped, absent]
     default: present
   purge:
-    description: With O(state=absent), remove the volume with all uploads too. The database is not touched.
+    description: With O(state=absent), remove the volume with all uploads and the dumps too. The database is not touched.
     type: bool
     default: false
   image:
@@ -111,50 +115,6 @@ options:
         description: The shared secret.
         type: str
         required: true
-  smtp:
-    description: The account that mails are sent through. Left out, no mail is sent and new users count as verified.
-    type: dict
-    suboptions:
-      server:
-        description: Name of the server.
-        type: str
-        required: true
-      port:
-        description: Port of the server, 587 for STARTTLS and 465 for TLS as a rule.
-        type: int
-        default: 587
-      security:
-        description: V(starttls) insists on STARTTLS, V(tls) encrypts from the start, V(none) does neither.
-        type: str
-        choices: [starttls, tls, none]
-        default: starttls
-      auth:
-        description: How to log in; left out, the way is agreed on when there is a username.
-        type: str
-        choices: [plain, login, cram_md5, none]
-      username:
-        description: Login name.
-        type: str
-      password:
-        description: Login password.
-        type: str
-      password_var:
-        description: Ignored; lets a member's C(smtp) be handed over as it stands in the membership file.
-        type: str
-      sender_email:
-        description: Address that mails come from.
-        type: str
-        required: true
-      sender_name:
-        description: Name that mails come from.
-        type: str
-      helo_domain:
-        description: Domain to greet the server with; that of O(smtp.sender_email) when left out.
-        type: str
-      verify:
-        description: Whether the server's certificate is checked.
-        type: bool
-        default: true
   oidc:
     description: Sign-in by OpenID Connect; turns local sign-in and sign-up off.
     type: dict
@@ -236,6 +196,14 @@ options:
     default: [5100, 5999]
   rehearse:
     description: Try a new image beside the running container before replacing it.
+    type: bool
+    default: true
+  dump:
+    description:
+      - Before a container that has served is replaced by one of another image, dump its database into C(STATE_ROOT/NAME/dumps), readable
+        by root alone. The server is reached by O(login_unix_socket) or O(login_host), not by O(database.host).
+      - The first and the last dump made before replacing each of the last two containers are kept.
+      - Without a dump nothing is replaced.
     type: bool
     default: true
   ready_timeout:
@@ -327,6 +295,11 @@ actions:
   type: list
   elements: str
   sample: [create network greenlight-sunflower, create container greenlight-sunflower]
+dump:
+  description: Path of the dump that was made on the host. Null when none was, and in check mode.
+  returned: success
+  type: str
+  sample: /var/lib/meet-coop/instances/sunflower/dumps/3f2a9c4b7e60-20260402T031500.dump
 log:
   description: The last lines of the container's log, secrets masked.
   returned: when the instance did not become ready
@@ -341,8 +314,10 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance, operations
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import SERVER_ARGUMENTS, login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, MissingSdk
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import build_environment
+from ansible_collections.meet.coop.plugins.module_utils._smtp import SMTP_ACCOUNT
 
 
 def specification(params: dict[str, Any]) -> instance.Spec:
@@ -389,6 +364,7 @@ def specification(params: dict[str, Any]) -> instance.Spec:
         port_range=(first, last),
         pull=params["pull"],
         rehearse=params["rehearse"],
+        dump=login(params["database"]["name"], params) if params["dump"] else None,
         ready_timeout=params["ready_timeout"],
         state_root=params["state_root"],
     )
@@ -411,6 +387,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "container_id": result.container_id,
         "image_id": result.image_id,
         "version": result.version,
+        "dump": result.dump,
         "actions": result.actions,
         "diff": {"before": before, "after": after},
     }
@@ -446,22 +423,7 @@ def argument_spec() -> dict[str, Any]:
             "type": "dict",
             "options": {"endpoint": text(required=True), "secret": text(required=True, no_log=True)},
         },
-        "smtp": {
-            "type": "dict",
-            "options": {
-                "server": text(required=True),
-                "port": {"type": "int", "default": 587},
-                "security": text(choices=["starttls", "tls", "none"], default="starttls"),
-                "auth": text(choices=["plain", "login", "cram_md5", "none"]),
-                "username": text(),
-                "password": text(no_log=True),
-                "password_var": text(),
-                "sender_email": text(required=True),
-                "sender_name": text(),
-                "helo_domain": text(),
-                "verify": {"type": "bool", "default": True},
-            },
-        },
+        "smtp": SMTP_ACCOUNT,
         "oidc": {
             "type": "dict",
             "options": {
@@ -492,6 +454,8 @@ def argument_spec() -> dict[str, Any]:
         },
         "port_range": {"type": "list", "elements": "int", "default": [5100, 5999]},
         "rehearse": {"type": "bool", "default": True},
+        "dump": {"type": "bool", "default": True},
+        **SERVER_ARGUMENTS,
         "ready_timeout": {"type": "int", "default": 300},
         "state_root": {"type": "path", "default": "/var/lib/meet-coop/instances"},
         "docker_host": text(default="unix:///var/run/docker.sock"),

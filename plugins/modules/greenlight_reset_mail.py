@@ -19,6 +19,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.outside
 attributes:
   check_mode:
     support: full
@@ -27,8 +28,6 @@ attributes:
   idempotent:
     support: none
     details: A mail is sent by every run.
-requirements:
-  - dnspython >= 2.6 (on the controller)
 options:
   hostname:
     description: The instance's canonical host name.
@@ -39,20 +38,6 @@ options:
     type: list
     elements: str
     required: true
-  resolver:
-    description: Address of the name server to ask; the controller's own when left out.
-    type: str
-  resolver_port:
-    description: Port of O(resolver).
-    type: int
-    default: 53
-  ca_file:
-    description: PEM file with the authorities to trust; the controller's own when left out.
-    type: path
-  timeout:
-    description: Seconds for one connection or answer.
-    type: int
-    default: 20
 seealso:
   - module: meet.coop.greenlight_user
 """
@@ -77,13 +62,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.meet.coop.plugins.module_utils._outside import OUTSIDE_ARGUMENTS
+
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "hostname": {"type": "str", "required": True},
     "emails": {"type": "list", "elements": "str", "required": True},
-    "resolver": {"type": "str"},
-    "resolver_port": {"type": "int", "default": 53},
-    "ca_file": {"type": "path"},
-    "timeout": {"type": "int", "default": 20},
+    **OUTSIDE_ARGUMENTS,
 }
 
 

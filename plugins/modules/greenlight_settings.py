@@ -19,6 +19,8 @@ description:
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
+  - meet.coop.greenlight_database.server
+  - meet.coop.greenlight_database.guards
 attributes:
   check_mode:
     support: full
@@ -150,15 +152,6 @@ options:
       - Without it a member's administrator can raise the room limit. A SuperAdmin still can.
     type: bool
     default: true
-  unknown_version:
-    description: What to do when the database has migrations of a Greenlight newer than this collection knows.
-    type: str
-    choices: [warn, fail]
-    default: warn
-  lock_wait:
-    description: Seconds to try for locks that the running site or another run holds.
-    type: int
-    default: 30
 seealso:
   - module: meet.coop.greenlight_user
   - module: meet.coop.greenlight_container
@@ -252,7 +245,8 @@ else:
 
 def argument_spec() -> dict:
     return {
-        **database.LOGIN_ARGUMENTS,
+        "login_db": {"type": "str", "required": True},
+        **database.SERVER_ARGUMENTS,
         "settings": {
             "type": "dict",
             "default": {},
@@ -296,8 +290,7 @@ def argument_spec() -> dict:
         "rooms_configurations": {"type": "dict", "default": {}},
         "record": {"type": "bool"},
         "lock_roles": {"type": "bool", "default": True},
-        "unknown_version": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
-        "lock_wait": {"type": "int", "default": 30},
+        **database.GUARD_ARGUMENTS,
     }
 
 
@@ -316,7 +309,7 @@ def run(module: AnsibleModule) -> dict:
             return missing(settings.preview(wish))
         module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
     try:
-        connection = database.connect(database.login(params), "meet.coop greenlight_settings")
+        connection = database.connect(database.login(params["login_db"], params), "meet.coop greenlight_settings")
         with connection:
             seen = database.snapshot(connection, lambda conn: settings.observe(conn, wish))
             if seen.schema.unknown and params["unknown_version"] == "fail":

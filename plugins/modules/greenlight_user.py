@@ -20,6 +20,8 @@ description:
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
+  - meet.coop.greenlight_database.server
+  - meet.coop.greenlight_database.guards
 attributes:
   check_mode:
     support: full
@@ -104,15 +106,6 @@ options:
       - Greenlight takes each visitor who is not signed in for such an account.
     type: bool
     default: true
-  unknown_version:
-    description: What to do when the database has migrations of a Greenlight newer than this collection knows.
-    type: str
-    choices: [warn, fail]
-    default: warn
-  lock_wait:
-    description: Seconds to try for locks that the running site or another run holds.
-    type: int
-    default: 30
 seealso:
   - module: meet.coop.greenlight_settings
 """
@@ -235,7 +228,8 @@ else:
 
 def argument_spec() -> dict:
     return {
-        **database.LOGIN_ARGUMENTS,
+        "login_db": {"type": "str", "required": True},
+        **database.SERVER_ARGUMENTS,
         "users": {
             "type": "list",
             "elements": "dict",
@@ -256,8 +250,7 @@ def argument_spec() -> dict:
         "remove_rooms": {"type": "bool", "default": False},
         "allow_super_admin": {"type": "bool", "default": False},
         "repair_session_tokens": {"type": "bool", "default": True, "no_log": False},
-        "unknown_version": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
-        "lock_wait": {"type": "int", "default": 30},
+        **database.GUARD_ARGUMENTS,
     }
 
 
@@ -280,7 +273,7 @@ def run(module: AnsibleModule) -> dict:
         module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
     hashes = accounts.Hashes()
     try:
-        connection = database.connect(database.login(params), "meet.coop greenlight_user")
+        connection = database.connect(database.login(params["login_db"], params), "meet.coop greenlight_user")
         with connection:
             seen = database.snapshot(connection, lambda conn: accounts.observe(conn, wish))
             if seen.schema.unknown and params["unknown_version"] == "fail":

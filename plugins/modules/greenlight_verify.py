@@ -26,6 +26,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.outside
 attributes:
   check_mode:
     support: full
@@ -34,8 +35,6 @@ attributes:
     support: none
   idempotent:
     support: full
-requirements:
-  - dnspython >= 2.6 (on the controller)
 options:
   hostname:
     description: The instance's canonical host name.
@@ -134,20 +133,6 @@ options:
     description: Seconds to wait for the mail.
     type: int
     default: 60
-  resolver:
-    description: Address of the name server to ask; the controller's own when left out.
-    type: str
-  resolver_port:
-    description: Port of O(resolver).
-    type: int
-    default: 53
-  ca_file:
-    description: PEM file with the authorities to trust; the controller's own when left out.
-    type: path
-  timeout:
-    description: Seconds for one connection or answer.
-    type: int
-    default: 20
   checks:
     description: Only these checks; all when left out.
     type: list
@@ -222,6 +207,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.meet.coop.plugins.module_utils._outside import OUTSIDE_ARGUMENTS
+
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "hostname": {"type": "str", "required": True},
     "aliases": {"type": "list", "elements": "str", "default": []},
@@ -250,10 +237,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
         },
     },
     "mail_timeout": {"type": "int", "default": 60},
-    "resolver": {"type": "str"},
-    "resolver_port": {"type": "int", "default": 53},
-    "ca_file": {"type": "path"},
-    "timeout": {"type": "int", "default": 20},
+    **OUTSIDE_ARGUMENTS,
     "checks": {
         "type": "list",
         "elements": "str",

@@ -16,6 +16,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.pool_engine
 attributes:
   check_mode:
     support: full
@@ -25,8 +26,6 @@ attributes:
     details: Secrets are masked. A secret that changes is shown as C(******** (new\)).
   idempotent:
     support: full
-requirements:
-  - BBBLB 0.0.18, as role pool installs it
 options:
   nodes:
     description: The nodes to keep.
@@ -65,23 +64,6 @@ options:
   ca_file:
     description: PEM bundle of authorities to trust beside the system's when nodes are asked.
     type: path
-  engine:
-    description: What runs the pool.
-    type: str
-    choices: [bbblb]
-    default: bbblb
-  bbblb_command:
-    description: Path of the C(bbblb) command.
-    type: path
-    default: /opt/bbblb/venv/bin/bbblb
-  bbblb_config:
-    description: Path of its configuration.
-    type: path
-    default: /etc/bbblb/bbblb.conf
-  bbblb_user:
-    description: System user that runs it, known to PostgreSQL by peer authentication. Used when the module runs as root.
-    type: str
-    default: bbblb
 seealso:
   - module: meet.coop.pool_tenant
 """
@@ -133,7 +115,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import BigBlueButtonError, Client
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import Bbblb, converge_nodes
+from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import ENGINE_ARGUMENTS, converge_nodes, engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Node
 
 
@@ -155,10 +137,7 @@ def main() -> None:
             "now": {"type": "bool", "default": True},
             "probe_timeout": {"type": "int", "default": 5},
             "ca_file": {"type": "path"},
-            "engine": {"type": "str", "choices": ["bbblb"], "default": "bbblb"},
-            "bbblb_command": {"type": "path", "default": "/opt/bbblb/venv/bin/bbblb"},
-            "bbblb_config": {"type": "path", "default": "/etc/bbblb/bbblb.conf"},
-            "bbblb_user": {"type": "str", "default": "bbblb"},
+            **ENGINE_ARGUMENTS,
         },
         supports_check_mode=True,
     )
@@ -176,7 +155,7 @@ def main() -> None:
     wanted = [
         Node(domain=one["domain"], secret=one["secret"] or "", enabled=one["enabled"], state=one["state"]) for one in given["nodes"]
     ]
-    engine = Bbblb(given["bbblb_command"], given["bbblb_config"], given["bbblb_user"], check_mode=module.check_mode)
+    engine = engine_of(given, check_mode=module.check_mode)
     try:
         outcome = converge_nodes(engine, wanted, probe if given["now"] else None)
     except CoopError as error:

@@ -20,6 +20,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.pool_engine
 attributes:
   check_mode:
     support: full
@@ -29,8 +30,6 @@ attributes:
     details: Secrets are masked. A secret that changes is shown as C(******** (new\)).
   idempotent:
     support: full
-requirements:
-  - BBBLB 0.0.18, as role pool installs it
 options:
   tenants:
     description: The tenants to keep.
@@ -77,23 +76,6 @@ options:
         type: str
         choices: [present, absent]
         default: present
-  engine:
-    description: What runs the pool.
-    type: str
-    choices: [bbblb]
-    default: bbblb
-  bbblb_command:
-    description: Path of the C(bbblb) command.
-    type: path
-    default: /opt/bbblb/venv/bin/bbblb
-  bbblb_config:
-    description: Path of its configuration.
-    type: path
-    default: /etc/bbblb/bbblb.conf
-  bbblb_user:
-    description: System user that runs it, known to PostgreSQL by peer authentication. Used when the module runs as root.
-    type: str
-    default: bbblb
 seealso:
   - module: meet.coop.pool_node
 """
@@ -136,7 +118,7 @@ tenants:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import Bbblb, converge_tenants
+from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import ENGINE_ARGUMENTS, converge_tenants, engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Tenant
 
 
@@ -159,10 +141,7 @@ def main() -> None:
                 },
                 "required_if": [("state", "present", ["secret", "duration_max", "participants_max"])],
             },
-            "engine": {"type": "str", "choices": ["bbblb"], "default": "bbblb"},
-            "bbblb_command": {"type": "path", "default": "/opt/bbblb/venv/bin/bbblb"},
-            "bbblb_config": {"type": "path", "default": "/etc/bbblb/bbblb.conf"},
-            "bbblb_user": {"type": "str", "default": "bbblb"},
+            **ENGINE_ARGUMENTS,
         },
         supports_check_mode=True,
     )
@@ -175,7 +154,7 @@ def main() -> None:
         )
         for one in given["tenants"]
     ]
-    engine = Bbblb(given["bbblb_command"], given["bbblb_config"], given["bbblb_user"], check_mode=module.check_mode)
+    engine = engine_of(given, check_mode=module.check_mode)
     try:
         outcome = converge_tenants(engine, wanted)
     except CoopError as error:

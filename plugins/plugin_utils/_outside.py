@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -175,6 +175,18 @@ class Site:
         if answer.status == 200:
             self.page()
         return answer
+
+    def ask_for_reset_mails(self, emails: Sequence[str]) -> None:
+        """Have Greenlight mail each address its link (app/controllers/api/v1/reset_password_controller.rb).
+
+        It answers 200 for an unknown address too, lest it tells who has an account.
+        """
+        self.page()
+        for email in emails:
+            answer = self.request("POST", "/api/v1/reset_password.json", {"user": {"email": email}})
+            if answer.status != 200:
+                raise CoopError(f"asking for the reset mail to {email} answers {answer.status}; see the instance's log")
+        self.close()
 
 
 def query_value(url: str, name: str) -> str | None:

@@ -91,6 +91,60 @@ def test_a_part_that_is_down_gives_one_clear_line_and_the_next_run_heals(
     assert verified.code == 0, verified.output[-4000:]
 
 
+def test_an_authority_that_is_down_holds_back_the_new_name_alone(
+    onboarded: Play, lab: Any, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
+) -> None:
+    """A name of the member's own, since those inside our domain have the wildcard; the site goes on under the name it has."""
+    inventory = other_inventory(lambda text: re.sub(CAFE, r"\1    domains: [teahouse.rosa.test]\n", text))
+
+    def serves(name: str) -> bool:
+        url = [f"https://{name}/", "--resolve", f"{name}:443:127.0.0.1", "--cacert", "/etc/meet-coop/ca-bundle.pem"]
+        return lab.exec("host1", ["curl", "-sf", "-o", "/dev/null", *url]).returncode == 0
+
+    lab.update("rosa.test", "add teahouse 5 CNAME cafe.meet.test.")
+    lab.exec("services", ["systemctl", "stop", "lab-acme"])
+    try:
+        outcome = play("services.yml", "-l", "cafe,sunflower", "-e", "instance_certificate_timeout=10", inventory=inventory)
+        assert outcome.code == 0 and outcome.changed == {}, outcome.output[-4000:]
+        assert "not opened: not served well after 10 s: teahouse.rosa.test" in " ".join(outcome.output.split()), outcome.output[-4000:]
+        assert serves("cafe.meet.test") and not serves("teahouse.rosa.test")
+        red = play("verify.yml", "-l", "cafe", "-e", '{"verify_checks": ["domains"]}', inventory=inventory)
+        assert red.failed == {"cafe"} and "is ready, but not served yet" in " ".join(red.output.split()), red.output[-3000:]
+    finally:
+        lab.exec("services", ["systemctl", "start", "lab-acme"])
+    for playbook in ("services.yml", "verify.yml"):
+        healed = play(playbook, "-l", "cafe", inventory=inventory)
+        assert healed.code == 0, healed.output[-4000:]
+    assert serves("teahouse.rosa.test")
+    lab.update("rosa.test", "del teahouse CNAME")
+    assert play("services.yml", "-l", "cafe").code == 0
+
+
+def test_a_mail_server_that_is_down_is_told_and_no_link_is_lost(
+    onboarded: Play, lab: Any, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
+) -> None:
+    """Greenlight would say yes and drop the mail: with the server down it is not asked, and the next run has the link sent."""
+    person = "late@mail.lab.test"
+    inventory = other_inventory(
+        lambda text: text.replace("- {name: Kim Lee, email: kim@mail.lab.test}", f"- {{name: Lee Late, email: {person}}}")
+    )
+    letters = f"grep -rl 'X-Lab-Recipients:.*{person}' /var/mail/lab || true"
+    lab.exec("services", ["systemctl", "stop", "lab-smtp"])
+    try:
+        outcome = play("services.yml", "-l", "cafe,sunflower", inventory=inventory)
+    finally:
+        lab.exec("services", ["systemctl", "start", "lab-smtp"])
+    assert outcome.failed == {"cafe"} and outcome.recap["sunflower"]["ok"] > 8, outcome.output[-4000:]
+    assert re.search(r"SMTP server smtp\.lab\.test port 587 cannot be reached", outcome.output), outcome.output[-4000:]
+    assert "Traceback" not in outcome.output and lab.exec("services", ["sh", "-c", letters]).stdout == ""
+    lab.wait_for("services", "ss -ltn | grep -q :587")
+    healed = play("services.yml", "-l", "cafe", inventory=inventory)
+    assert healed.code == 0 and healed.changed == {"cafe": 1}, healed.output[-4000:]
+    lab.wait_for("services", f"test -n \"$({letters})\"", seconds=20)
+    assert play("services.yml", "-l", "cafe", inventory=inventory).changed == {}
+    lab.exec("services", ["sh", "-c", f"{letters} | xargs -r rm"])
+
+
 def test_one_member_fails_and_the_others_go_on(
     onboarded: Play, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
 ) -> None:

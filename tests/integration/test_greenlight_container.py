@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, STATE, Instance
+from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, REDIS, STATE, Instance, SmallDocker
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role
 
 _ports = itertools.count(47000, 10)
+HOLDERS_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_sleep%'"
 
 
 @pytest.fixture(scope="module")
@@ -393,6 +394,34 @@ def test_an_image_that_is_not_there(steady: Instance) -> None:
     assert steady.snapshot() == before
 
 
+@pytest.fixture
+def small_docker(container_host: RunningLab) -> Iterator[SmallDocker]:
+    docker = SmallDocker(container_host)
+    docker.start(60)
+    yield docker
+    docker.stop()
+
+
+def test_a_disk_too_full_for_an_image(make: Callable[[str], Instance], small_docker: SmallDocker) -> None:
+    """Pulled for real: one clear line, nothing left behind, and with more space the next run goes on."""
+    instance = make("tight")
+    there = {"docker_host": small_docker.SOCKET, "pull": "missing"}
+    there |= {"image": small_docker.pulled(IMAGE), "redis_image": small_docker.pulled(REDIS)}
+    predicted = instance.run(check=True, **there)
+    assert predicted["actions"][:2] == [f"pull image {there['image']}", f"pull image {there['redis_image']}"]
+    failed = instance.bad(**there)
+    assert failed["msg"] == (
+        f"image {there['image']}: the disk of Docker is full; free space (docker system df shows what takes it), then run again"
+    )
+    assert small_docker.docker("ps", "--all", "--quiet") == ""
+    assert small_docker.docker("volume", "ls", "--quiet") == ""
+    small_docker.grow(1000)
+    result = instance.good(**there)
+    assert result["version"] == "v3.8.2.4" and instance.serves(result["port"])
+    assert instance.good(**there)["changed"] is False
+    assert instance.good(**{**there, "pull": "always"})["changed"] is False
+
+
 def test_upgrades_good_and_bad(make: Callable[[str], Instance]) -> None:
     """A new image is tried beside what serves; one that cannot migrate is refused and disturbs nobody."""
     instance = make("upgrade")
@@ -406,7 +435,8 @@ def test_upgrades_good_and_bad(make: Callable[[str], Instance]) -> None:
     assert instance.inspect()["State"]["StartedAt"] == started
     assert instance.serves(first["port"])
     result = instance.truthful(image=IMAGE)
-    assert result["actions"] == [f"rehearse image {IMAGE}", f"recreate container {instance.container}"]
+    steps = [f"dump database {instance.database}", f"rehearse image {IMAGE}", f"recreate container {instance.container}"]
+    assert result["actions"] == steps
     assert (result["version"], result["port"]) == ("v3.8.2.4", first["port"])
     assert instance.docker("exec", instance.container, "cat", "/usr/src/app/storage/kept") == "kept"
     failed = instance.bad(image=BROKEN, rehearse=False)
@@ -414,6 +444,75 @@ def test_upgrades_good_and_bad(make: Callable[[str], Instance]) -> None:
     assert instance.serves(first["port"])
     assert instance.names() == {"": "running", "-redis": "running"}
     assert instance.good()["changed"] is False
+
+
+def test_the_database_is_dumped_before_a_new_image_touches_it(make: Callable[[str], Instance]) -> None:
+    """The dump brings back what was before, whatever the new image did; a refused image says where it lies."""
+    instance = make("dump")
+    old = instance.good(image=OLDER)["container_id"][:12]
+    directory = f"{STATE}/{instance.name}/dumps"
+    before = instance.sql("SELECT max(version) FROM schema_migrations")
+    # Of earlier replacements: the two containers before this one, the older of which is forgotten.
+    left = {"a" * 12: 1, "b" * 12: 4}
+    for container, number in left.items():
+        for second in range(number):
+            instance.on_host(f"mkdir -pm 700 {directory}; touch {directory}/{container}-20260101T00000{second}.dump")
+    instance.on_host(f"touch {directory}/{old}-20260101T000000.dump.partial")
+    refused = instance.bad(image=BROKEN)
+    first = instance.on_host(f"ls {directory} | grep ^{old}").strip()
+    assert f"{directory}/{first}" in refused["msg"]
+    assert instance.on_host(f"stat -c '%a %U' {directory} {directory}/{first}").split() == ["700", "root", "600", "root"]
+    dumped = instance.good(image=IMAGE)["dump"]
+    assert instance.on_host(f"ls {directory}").split() == sorted(
+        [f"{'b' * 12}-20260101T000000.dump", f"{'b' * 12}-20260101T000003.dump", first, dumped.rpartition("/")[2]]
+    )
+    assert instance.sql("SELECT max(version) FROM schema_migrations") != before
+    scratch = f"{instance.database}_scratch"
+    restored = f"createdb -U postgres {scratch} && pg_restore -U postgres --no-owner -d {scratch} {directory}/{first}"
+    try:
+        instance.on_host(restored)
+        assert instance.sql("SELECT max(version) FROM schema_migrations", scratch) == before
+    finally:
+        instance.on_host(f"dropdb -U postgres --if-exists {scratch}")
+    assert instance.good(image=IMAGE)["dump"] is None
+    instance.good(state="absent", purge=True)
+    assert instance.on_host(f"ls {STATE}/{instance.name}").split() == []
+
+
+def test_a_disk_too_full_for_the_dump(make: Callable[[str], Instance]) -> None:
+    """Nothing is replaced without a dump, and half a dump is none."""
+    instance = make("full")
+    first = instance.good(image=OLDER)
+    directory = f"{STATE}/{instance.name}/dumps"
+    instance.on_host(f"mkdir -m 700 {directory} && mount -t tmpfs -o size=16k,mode=700 tmpfs {directory}")
+    try:
+        failed = instance.bad(image=IMAGE)
+        assert "the disk is full" in failed["msg"] and instance.database in failed["msg"]
+        assert instance.on_host(f"ls {directory}") == ""
+        assert (instance.inspect()["Id"], instance.names()) == (first["container_id"], {"": "running", "-redis": "running"})
+        assert instance.serves(first["port"])
+    finally:
+        instance.on_host(f"umount {directory}")
+    assert instance.good(image=IMAGE)["version"] == "v3.8.2.4"
+
+
+def test_a_dump_that_was_killed(make: Callable[[str], Instance]) -> None:
+    """pg_dump is held up by a lock; the run dies meanwhile, and the next one makes a whole dump."""
+    instance = make("dumpkill")
+    instance.good(image=OLDER)
+    directory = f"{STATE}/{instance.name}/dumps"
+    holder = f"psql -U postgres -d {instance.database} -c 'BEGIN; LOCK TABLE users; SELECT pg_sleep(120)' >/dev/null 2>&1 &"
+    instance.on_host(f"{holder} sleep 1")
+    background = instance.start(image=IMAGE)
+    try:
+        instance.lab.wait_for(HOST, f"ls {directory}/*.partial")
+        assert instance.kill_run() == 1
+        code = background.wait()
+    finally:
+        instance.sql(HOLDERS_END)
+    assert code != 0
+    result = instance.good(image=IMAGE)
+    assert instance.on_host(f"ls {directory}").split() == [result["dump"].rpartition("/")[2]]
 
 
 def test_a_replacement_that_fails_gives_back_the_old_one(make: Callable[[str], Instance]) -> None:

@@ -16,7 +16,7 @@ FILES = Path(__file__).resolve().parent / "files"
 DEFAULT_NAME = "meet"
 DEFAULT_SUBNET = "172.30.77.0/24"
 BASE_IMAGE = "meet-coop-lab/base"
-HOST_IMAGE = "meet-coop-lab/host"
+HOST_IMAGE = os.environ.get("LAB_HOST_IMAGE") or "meet-coop-lab/host"
 REDIS_IMAGE = "meet-coop-lab/redis:7"
 ACCOUNTS = ("sunflower", "rosa", "cafe")
 """SMTP logins the lab's mail server knows: one per member, each with its own password and sender address."""

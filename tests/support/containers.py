@@ -22,6 +22,7 @@ HOST = "host1"
 IMAGE = "meet-coop-lab/greenlight:v3.8.2.4"
 OLDER = "meet-coop-lab/greenlight:v3.7.1"
 BROKEN = "meet-coop-lab/greenlight:v3.9.0-broken"
+REDIS = "meet-coop-lab/redis:7"
 MODULE = "meet.coop.greenlight_container"
 STATE = "/var/lib/meet-coop/instances"
 
@@ -44,6 +45,11 @@ def holders():
         except OSError:
             pass
     return found
+if not wanted:
+    for pid in holders():
+        os.kill(pid, signal.SIGKILL)
+        print(pid)
+    sys.exit()
 known = []
 def watch():
     while True:
@@ -81,7 +87,7 @@ class Instance:
         self.arguments: dict[str, Any] = {
             "name": name,
             "image": IMAGE,
-            "redis_image": "meet-coop-lab/redis:7",
+            "redis_image": REDIS,
             "pull": "never",
             "hostname": f"{name}.meet.test",
             "secret_key_base": self.secrets["secret_key_base"],
@@ -176,6 +182,18 @@ class Instance:
         """A shell script inside the Greenlight container."""
         return self.lab.exec(HOST, ["docker", "exec", self.container, "bash", "-c", script])
 
+    def on_host(self, script: str) -> str:
+        """What a shell script on the container host prints; it must end well."""
+        done = self.lab.exec(HOST, ["sh", "-c", script])
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def sql(self, statement: str, database: str | None = None) -> str:
+        """What a statement answers in the instance's database, asked as superuser."""
+        done = self.lab.exec(HOST, ["psql", "-U", "postgres", "-d", database or self.database, "-Atc", statement])
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
     def assert_silent(self, text: str) -> None:
         shown = [name for name, value in self.secrets.items() if value in text]
         assert shown == []
@@ -194,6 +212,12 @@ class Instance:
         finally:
             code = background.wait()
         assert seen.returncode == 0 and seen.stdout and code != 0, (seen, background.output)
+
+    def kill_run(self) -> int:
+        """Kill (SIGKILL) the runs that are at work on the instance now; how many there were."""
+        done = self.lab.exec(HOST, ["python3", "-c", KILLER, f"{STATE}/{self.name}", "", ""])
+        assert done.returncode == 0, done
+        return len(done.stdout.split())
 
     def remove(self) -> None:
         self.run(state="absent", purge=True)
@@ -219,3 +243,58 @@ class Background:
         self.output = self.process.communicate(timeout=300)[0]
         self.scratch.cleanup()
         return self.process.returncode
+
+
+class SmallDocker:
+    """A second Docker on the container host, whose disk is a few megabytes of memory, and a registry to pull from."""
+
+    DISK = "/mnt/small-docker"
+    SOCKET = "unix:///run/small-docker.sock"
+    REGISTRY = "127.0.0.1:5001"  # Docker needs no certificate of a registry on loopback
+    CONFIGURATION = f"{{version: 0.1, storage: {{filesystem: {{rootdirectory: {DISK}-registry}}}}, http: {{addr: '{REGISTRY}'}}}}"
+
+    def __init__(self, lab: RunningLab) -> None:
+        self.lab = lab
+
+    def run(self, script: str) -> str:
+        done = self.lab.exec(HOST, ["sh", "-ec", script])
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def start(self, megabytes: int) -> None:
+        """Both, the registry with the images that instances use."""
+        self.stop()
+        options = (
+            f"--config-file /dev/null --data-root {self.DISK} --exec-root /run/small-docker --pidfile /run/small-docker.pid"
+            f" --host {self.SOCKET} --bridge small0 --iptables=false --ip6tables=false"
+            " --default-address-pool base=10.214.240.0/20,size=28"
+        )
+        self.run(
+            # A bridge of its own: told to have none, it would take docker0 away from the other Docker.
+            "ip link add small0 type bridge; ip address add 10.214.255.1/24 dev small0;"
+            f" mkdir -p {self.DISK}; mount -t tmpfs -o size={megabytes}m tmpfs {self.DISK};"
+            f" echo \"{self.CONFIGURATION}\" >/run/small-registry.yml;"
+            " systemd-run --quiet --unit small-registry docker-registry serve /run/small-registry.yml;"
+            f" systemd-run --quiet --unit small-docker dockerd {options}"
+        )
+        self.lab.wait_for(HOST, f"curl -sf http://{self.REGISTRY}/v2/ && docker --host {self.SOCKET} info")
+        for image in (IMAGE, REDIS):
+            self.run(f"docker tag {image} {self.pulled(image)}; docker push --quiet {self.pulled(image)}; docker rmi {self.pulled(image)}")
+
+    def pulled(self, image: str) -> str:
+        """The name of an image in the registry."""
+        return f"{self.REGISTRY}/{image}"
+
+    def docker(self, *argv: str) -> str:
+        return self.run(f"docker --host {self.SOCKET} {' '.join(argv)}").strip()
+
+    def grow(self, megabytes: int) -> None:
+        """What an operator does about a full disk."""
+        self.run(f"mount -o remount,size={megabytes}m {self.DISK}")
+
+    def stop(self) -> None:
+        away = "docker ps --all --quiet | xargs -r docker rm --force; docker network prune --force"
+        self.lab.exec(HOST, ["sh", "-c", f"export DOCKER_HOST={self.SOCKET}; {away}"])
+        self.lab.exec(HOST, ["sh", "-c", "systemctl stop small-docker small-registry; systemctl reset-failed small-docker small-registry"])
+        self.lab.exec(HOST, ["ip", "link", "delete", "small0"])
+        self.lab.exec(HOST, ["sh", "-c", f"umount -R {self.DISK}; rm -rf {self.DISK} {self.DISK}-registry"])

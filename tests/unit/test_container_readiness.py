@@ -153,6 +153,14 @@ def test_a_question_that_cannot_be_asked_is_no_proof(server: Any) -> None:
     assert not caught.value.pending
 
 
+def test_a_question_killed_for_want_of_memory_says_so(server: Any) -> None:
+    container = Container()
+    container.probes = [(137, "")]
+    with pytest.raises(NotReady, match=r"killed.*raise resources\.memory") as caught:
+        wait(container, target(server[1]))
+    assert not caught.value.pending, "nobody knows whether migrations are pending"
+
+
 def test_nobody_answers() -> None:
     with pytest.raises(NotReady, match="not ready after 0 s"):
         wait(Container(), target(("127.0.0.1", 1)))

@@ -391,5 +391,4 @@ def test_the_pinned_release_is_the_same_everywhere() -> None:
     assert pinned["bbblb"] == bbblb.VERSION
     assert f'bbblb.__version__ != "{bbblb.VERSION}"' in (ROOT / "roles/pool/files/coop_bbblb.py").read_text()
     assert "greenlet" in pinned, "SQLAlchemy's asyncio needs it and bbblb does not ask for it"
-    for module in ("pool_tenant", "pool_node"):
-        assert f"BBBLB {bbblb.VERSION}" in (ROOT / f"plugins/modules/{module}.py").read_text()
+    assert f"BBBLB {bbblb.VERSION}" in (ROOT / "plugins/doc_fragments/pool_engine.py").read_text()

@@ -270,6 +270,7 @@ class Plan:
     port: int | None = None
     main: Change = Change()
     redis: Change = Change()
+    dump: bool = False
     rehearse: bool = False
     remove: tuple[str, ...] = ()
     restore: bool = False
@@ -391,6 +392,7 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
     running = bool(main) and bool(main["State"].get("Running")) and not restore
     new_image = change.action == "recreate" and bool(change.after and {"image", "image_id"} & change.after.keys())
     rehearse = spec.rehearse and running and new_image and observed.state.proven == (main or {}).get("Id") and not moved
+    dump = spec.dump is not None and new_image and observed.state.served
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     for name in remove:
@@ -408,6 +410,8 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
     if not observed.volume:
         steps.append(f"create volume {spec.volume}")
         before["volume"], after["volume"] = None, spec.volume
+    if dump and spec.dump:
+        steps.append(f"dump database {spec.dump.db}")
     if rehearse:
         steps.append(f"rehearse image {spec.image}")
     for kind, name, one in (("redis", spec.redis, redis_change), ("container", spec.container, change)):
@@ -421,6 +425,7 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
         port=port,
         main=change,
         redis=redis_change,
+        dump=dump,
         rehearse=rehearse,
         remove=tuple(remove),
         restore=restore,

@@ -172,7 +172,7 @@ class Login:
     unix_socket: str | None = None
     port: int = 5432
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
     @property
     def where(self) -> str:
@@ -466,21 +466,26 @@ def exactly_one(problems: list[str], table: str, key: str, rows: list[tuple[Any,
     )
 
 
-LOGIN_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "login_db": {"type": "str", "required": True},
+SERVER_ARGUMENTS: dict[str, dict[str, Any]] = {
     "login_unix_socket": {"type": "str"},
     "login_host": {"type": "str"},
     "login_port": {"type": "int", "default": 5432},
     "login_user": {"type": "str", "default": "postgres"},
     "login_password": {"type": "str", "no_log": True},
 }
-"""Argument spec of the connection options (doc fragment ``meet.coop.greenlight_database``)."""
+"""Argument spec of the connection options (doc fragment ``meet.coop.greenlight_database.server``)."""
+
+GUARD_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "unknown_version": {"type": "str", "choices": ["warn", "fail"], "default": "warn"},
+    "lock_wait": {"type": "int", "default": 30},
+}
+"""Argument spec of how a change meets the unexpected (doc fragment ``meet.coop.greenlight_database.guards``)."""
 
 
-def login(options: Mapping[str, Any]) -> Login:
-    """The connection options of a module as a Login."""
+def login(db: str, options: Mapping[str, Any]) -> Login:
+    """A database and the connection options of a module as a Login."""
     return Login(
-        db=options["login_db"],
+        db=db,
         host=options.get("login_host") or None,
         unix_socket=options.get("login_unix_socket") or None,
         port=int(options.get("login_port") or 5432),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import Login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import CA_FILE, PORT, secret_values
 
 LABEL = "coop.meet.instance"
@@ -66,6 +67,8 @@ class Spec:
     port_range: tuple[int, int] = (5100, 5999)
     pull: str = "missing"
     rehearse: bool = True
+    #: How this host reaches the database to dump it before a new image may migrate it; None: no dump.
+    dump: Login | None = None
     ready_timeout: int = 300
     state_root: str = "/var/lib/meet-coop/instances"
 
@@ -100,6 +103,10 @@ class Spec:
     @property
     def directory(self) -> str:
         return os.path.join(self.state_root, self.name)
+
+    @property
+    def dumps(self) -> str:
+        return os.path.join(self.directory, "dumps")
 
     @property
     def secrets(self) -> list[str]:

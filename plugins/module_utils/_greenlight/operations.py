@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import ports, readiness
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import dumps, ports, readiness
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.container import (
     Change,
     Observed,
@@ -50,6 +51,7 @@ class Result:
     image_id: str | None = None
     version: str | None = None
     port: int | None = None
+    dump: str | None = None
 
 
 class Running:
@@ -69,8 +71,10 @@ class Running:
         try:
             with explained(f"Docker cannot run {argv[0]} in {self.name}"):
                 job = sdk.exec_create(self.name, argv)
-                output = sdk.exec_start(job["Id"])
-                return int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0), output.decode("utf-8", "replace")
+                output = sdk.exec_start(job["Id"]).decode("utf-8", "replace")
+                code = int(sdk.exec_inspect(job["Id"])["ExitCode"] or 0)
+                # Docker reports a program that it could not start (the container is full, or just ending) like one that failed.
+                return (None if output.startswith("OCI runtime exec failed") else code), output
         except ContainerError as error:
             return None, str(error)
 
@@ -94,6 +98,7 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, di
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     refused: frozenset[int] = frozenset()
+    dump: str | None = None
     with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write else nullcontext():
         while True:
             observed = observe(engine, spec)
@@ -109,6 +114,8 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, di
             if not plan.changed:
                 break
             try:
+                if plan.dump and spec.dump and observed.main:
+                    dump = dumps.dump(spec.dump, observed.main["Id"], spec.dumps)
                 apply(engine, spec, observed, plan)
                 break
             except PortTaken:
@@ -116,12 +123,20 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, di
                     bring_back(engine, spec)
                     raise
                 refused |= {plan.port or 0}
-            except ContainerError:
+            except ContainerError as error:
                 bring_back(engine, spec)
-                raise
-        result = settle(engine, spec, plan, write)
-        result.actions = actions + result.actions
+                raise _with_dump(error, dump) from error
+        try:
+            result = settle(engine, spec, plan, write)
+        except ContainerError as error:
+            raise _with_dump(error, dump) from error
+        result.actions, result.dump = actions + result.actions, dump
     return result, before, after
+
+
+def _with_dump(error: ContainerError, dump: str | None) -> ContainerError:
+    """The error, telling where the database as it was before lies: the new image may have migrated it."""
+    return ContainerError(f"{error}; the database as it was before is in {dump}", error.log) if dump else error
 
 
 def _predicted(observed: Observed, plan: Plan) -> Result:
@@ -437,6 +452,10 @@ def _withdraw(
             steps.append(f"remove volume {spec.volume}")
             jobs.append(partial(_remove_volume, engine, spec.volume))
             before["volume"], after["volume"] = spec.volume, None
+        if purge and os.path.isdir(spec.dumps):
+            steps.append(f"remove {spec.dumps}")
+            jobs.append(partial(shutil.rmtree, spec.dumps))
+            before["dumps"], after["dumps"] = spec.dumps, None
         if observed.state != ports.State():
             steps.append("release port")
             jobs.append(partial(ports.remove_state, spec.directory))

@@ -23,6 +23,8 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment 
 
 #: Exits 0 only when neither schema nor data migrations are pending (gem data_migrate, tasks/databases.rake).
 PROBE = ["bundle", "exec", "rails", "db:abort_if_pending_migrations:with_data"]
+#: Exit code of a program that was ended by SIGKILL.
+KILLED = 137
 #: A request that makes the application use its database; the health check fails until one has.
 WARM_UP = "/api/v1/site_settings.json?names[]=AllowNameUpdate"
 LIVENESS = "/api/v1/env.json"
@@ -178,12 +180,15 @@ def wait(container: Container, target: Target, timeout: float, sleep: Callable[[
                 if status == 200 and not proven:
                     code, output = container.run(PROBE)
                     proven = code == 0
-                    first_answer = time.monotonic()  # the question itself may have taken its time
-                    if code:
+                    if proven:
+                        first_answer = time.monotonic()  # the question itself may have taken its time
+                    if code == KILLED:
+                        why = f"its migrations cannot be asked for: {PROBE[3]} was killed, as when memory is short; raise resources.memory"
+                    elif code:
                         why = f"{PROBE[3]} exits {code}: {reason(output, target.secrets)}"
                         raise fail(f"its database is not completely migrated ({why})", hopeless=True, pending=True)
-                    if code is None:
-                        why = f"its migrations cannot be asked for: {output}"
+                    elif code is None:
+                        why = f"its migrations cannot be asked for: {_short(output)}"
                 if proven or status != 200:
                     version, why = healthy(target, address, status, body)
                     if version is not None and proven:

@@ -241,6 +241,20 @@ def _into_service(engine: Bbblb, current: State, wanted: t.Sequence[Node], probe
     return ready
 
 
+ENGINE_ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "engine": {"type": "str", "choices": ["bbblb"], "default": "bbblb"},
+    "bbblb_command": {"type": "path", "default": "/opt/bbblb/venv/bin/bbblb"},
+    "bbblb_config": {"type": "path", "default": "/etc/bbblb/bbblb.conf"},
+    "bbblb_user": {"type": "str", "default": "bbblb"},
+}
+"""Argument spec of the engine's options (doc fragment ``meet.coop.pool_engine``)."""
+
+
+def engine_of(options: t.Mapping[str, t.Any], *, check_mode: bool) -> Bbblb:
+    """The engine that a module's options name."""
+    return Bbblb(options["bbblb_command"], options["bbblb_config"], options["bbblb_user"], check_mode=check_mode)
+
+
 class Bbblb:
     """The command of one BBBLB, run as its system user, and the lock that makes one change at a time."""
 
