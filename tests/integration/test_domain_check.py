@@ -116,7 +116,7 @@ def test_ready_through_another_zone_and_in_unicode(names: Names) -> None:
 
 
 def test_wrong_target(names: Names) -> None:
-    stale, gone, empty, missing, loop = (names.label() for _ in range(5))
+    stale, gone, empty, missing, loop = (names.label() for _number in range(5))
     names.add(stale, "A", names.ours)
     names.add(stale, "AAAA", "2001:db8::99")
     names.add(gone, "CNAME", f"nowhere.{ZONE}.")
@@ -266,7 +266,7 @@ def test_a_dead_resolver_takes_nothing_away(names: Names) -> None:
 
 
 def test_new_names_wait_for_the_authoritys_limits(names: Names) -> None:
-    labels = [names.good() for _ in range(3)]
+    labels = [names.good() for _number in range(3)]
     full = [f"{label}.{ZONE}" for label in labels]
     result = names.run(*labels, allowance=1, allowance_wait=90, served=full[2:])
     assert (result["open"], result["waiting"]) == ([full[0], full[2]], [full[1]])
