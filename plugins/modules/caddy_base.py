@@ -14,6 +14,8 @@ description:
     M(meet.coop.caddy_route) stay as they are.
   - The configuration has a server C(edge) for HTTPS, which answers 421 for unknown hosts, a server for plain HTTP, which redirects known
     hosts and answers 404 for others, and the certificate authority.
+  - On port 80 the edge answers for any name below C(/.well-known/coop-check/) with a token drawn once, by which M(meet.coop.domain_check)
+    knows that a name leads here before anything is served under it.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
@@ -76,6 +78,22 @@ options:
     description: Seconds that requests in flight may go on when the configuration changes.
     type: int
     default: 10
+  certificates:
+    description:
+      - Certificates that something else keeps, such as a wildcard. Caddy asks for none of its own for names they cover.
+      - A changed file is noticed and loaded.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      certificate:
+        description: File with the certificate and its chain, PEM. Caddy must be able to read it.
+        type: path
+        required: true
+      key:
+        description: File with its key, PEM. Caddy must be able to read it.
+        type: path
+        required: true
   admin:
     description: Caddy's admin API, as a socket's path or a URL.
     type: str
@@ -105,11 +123,20 @@ loaded:
 """
 
 import json
+import secrets
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.meet.coop.plugins.module_utils._edge.base import Base, instance_routes, masked, with_routes, without_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.base import (
+    Base,
+    check_token,
+    instance_routes,
+    masked,
+    with_routes,
+    without_routes,
+)
+from ansible_collections.meet.coop.plugins.module_utils._edge.certificate import fingerprint
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
@@ -131,6 +158,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "https_listen": {"type": "list", "elements": "str", "default": list(Base.https_listen)},
     "http3": {"type": "bool", "default": False},
     "grace_period": {"type": "int", "default": Base.grace_period},
+    "certificates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"certificate": {"type": "path", "required": True}, "key": {"type": "path", "required": True, "no_log": False}},
+    },
     "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
     "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
 }
@@ -139,6 +172,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """The base from options to result. Raises CoopError."""
     eab = params["acme_eab"]
+    store = Store(params["admin"], params["config_file"])
+    running, saved = store.observe()
+    token = check_token(running) or check_token(saved) or secrets.token_hex(16)
     base = Base(
         admin=f"unix/{params['admin']}" if params["admin"].startswith("/") else params["admin"].removeprefix("http://"),
         acme_directory=params["acme_directory"],
@@ -152,9 +188,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         https_listen=tuple(params["https_listen"]),
         http3=params["http3"],
         grace_period=params["grace_period"],
+        check_token=token,
+        certificates=tuple((entry["certificate"], entry["key"], fingerprint(entry["certificate"])) for entry in params["certificates"]),
     ).as_config()
-    store = Store(params["admin"], params["config_file"])
-    running, saved = store.observe()
     live = without_routes(running) != base if running is not None else False
     kept = without_routes(saved) != base
     before = without_routes(running) if live else without_routes(saved)

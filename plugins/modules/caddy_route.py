@@ -16,6 +16,8 @@ description:
   - With O(upstream), the route does what Greenlight needs. It passes the public host name, sets C(X-Forwarded-For), C(X-Forwarded-Proto)
     and C(X-Forwarded-Host) itself, passes WebSocket, allows uploads only where Greenlight takes them, and answers 404 for
     C(/api/v1/migrations), where accounts could be written with nothing but a secret.
+  - C(includeSubDomains) and C(preload) are taken out of C(Strict-Transport-Security), which Greenlight always sends, since they would bind
+    other sites of a member that uses its bare domain.
   - The whole configuration is also written to O(config_file), from which Caddy starts.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
@@ -200,7 +202,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return routes.diff(current, [wanted] if wanted else [], [] if wanted else [route_id])
 
     if running is not None and changed:
-        plan(_routes(running))
+        plan(routes.of_edge(running))
     started = time.time()
     header = routes.PREFIX + route_id
     result: dict[str, Any] = {
@@ -218,13 +220,6 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         _wait(params, wanted, store, started, changed)
         result["certificate_seconds"] = round(time.time() - started, 2)
     return result
-
-
-def _routes(config: dict[str, Any]) -> Any:
-    found: Any = config
-    for key in ("apps", "http", "servers", "edge", "routes"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
 
 
 def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: float, changed: bool) -> None:

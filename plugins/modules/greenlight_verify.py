@@ -11,6 +11,7 @@ short_description: Verifies a Greenlight instance from outside
 version_added: 0.1.0
 description:
   - Asks what a member would ask, over the public name, and says for each question whether the answer is what was promised.
+  - "C(domains): every name of the member's own in O(domains) is ready and served; if not, it says which record to create."
   - "C(name): every name resolves, and only to our addresses."
   - "C(certificate): each name's certificate chains to the authority, names the host, has a third of its lifetime left; aliases redirect."
   - "C(page): the start page carries the member's colour, and its logo the member's name."
@@ -43,6 +44,11 @@ options:
     description: Further names, each of which must redirect to O(hostname).
     type: list
     elements: str
+    default: []
+  domains:
+    description: What M(meet.coop.domain_check) returned as results for the names of the member's own.
+    type: list
+    elements: dict
     default: []
   addresses:
     description: The IPv4 and IPv6 addresses that are ours; a name may resolve to no other.
@@ -131,7 +137,7 @@ options:
     description: Only these checks; all when left out.
     type: list
     elements: str
-    choices: [name, certificate, page, closed_doors, sign_in, rooms, meeting, cap, mail]
+    choices: [domains, name, certificate, page, closed_doors, sign_in, rooms, meeting, cap, mail]
   fail:
     description: Fail the task when a check failed.
     type: bool
@@ -206,6 +212,7 @@ from ansible_collections.meet.coop.plugins.module_utils._outside import OUTSIDE_
 ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "hostname": {"type": "str", "required": True},
     "aliases": {"type": "list", "elements": "str", "default": []},
+    "domains": {"type": "list", "elements": "dict", "default": []},
     "addresses": {"type": "list", "elements": "str", "required": True},
     "primary_color": {"type": "str", "required": True},
     "title": {"type": "str", "required": True},
@@ -234,7 +241,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "checks": {
         "type": "list",
         "elements": "str",
-        "choices": ["name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail"],
+        "choices": ["domains", "name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail"],
     },
     "fail": {"type": "bool", "default": True},
 }

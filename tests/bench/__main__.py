@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import onboard
+from . import onboard, tls
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"onboard": onboard.measure}
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"onboard": onboard.measure, "tls": tls.measure}
 
 
 def main() -> int:

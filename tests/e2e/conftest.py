@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ import pytest
 from tests.support.ansible import INVENTORY, ROOT, environment
 
 # The lab is bare only once: what is asked of bare hosts comes before everything that has them onboarded.
-ORDER = ("test_onboard.py", "test_browser.py", "test_verification_sees.py", "test_bad_days.py")
+ORDER = ("test_onboard.py", "test_browser.py", "test_verification_sees.py", "test_domains.py", "test_bad_days.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -116,3 +117,21 @@ def receipts(lab: Any) -> Callable[[str], dict[str, Any]]:
         return found
 
     return read
+
+
+@pytest.fixture
+def other_inventory(tmp_path: pathlib.Path) -> Iterator[Callable[[Callable[[str], str]], pathlib.Path]]:
+    """A copy of the lab's inventory whose membership file a function has changed."""
+
+    def change(edit: Callable[[str], str]) -> pathlib.Path:
+        copy = tmp_path / "inventories" / "lab"
+        shutil.copytree(INVENTORY, copy)
+        (tmp_path / ".lab").symlink_to(ROOT / ".lab")
+        for path in copy.rglob("members.yml"):
+            before = path.read_text()
+            after = edit(before)
+            assert after != before
+            path.write_text(after)
+        return copy
+
+    yield change

@@ -335,32 +335,3 @@ def test_module_file_serves_where_the_action_plugin_is_not_used(zone: Zone) -> N
     )  # fmt: skip
     result = json.loads(done.stdout)
     assert result["changed"] is True and zone.tsig["secret"] not in done.stdout, done
-
-
-def test_domain_check_tells_what_to_write(zone: Zone, run_module: RunModule) -> None:
-    ours, address = zone.lab.ip("host1"), zone.lab.resolver
-    zone.by_hand(
-        f"add {zone.label('good')} 5 A {ours}", f"add {zone.label('alias')} 5 CNAME {zone.label('good')}.{ZONE}.",
-        f"add {zone.label('stale')} 5 A {ours}", f"add {zone.label('stale')} 5 AAAA 2001:db8::99",
-        f"add {zone.label('wrong')} 5 CNAME {zone.label('gone')}.{ZONE}.", f'add {zone.label("empty")} 5 TXT "x"',
-    )  # fmt: skip
-    names = {word: f"{zone.label(word)}.{ZONE}" for word in ("good", "alias", "stale", "wrong", "empty", "missing")}
-    options = {"names": list(names.values()), "addresses": [ours], "target": f"sunflower.{ZONE}", "resolver": address}
-    result = run_module("localhost", "meet.coop.domain_check", options)
-    assert result["changed"] is False and result["ready"] == [names["good"], names["alias"]], result
-    found = {entry["name"]: entry for entry in result["results"]}
-    assert found[names["stale"]]["status"] == "wrong_target"
-    assert "2001:db8::99 is not ours" in found[names["stale"]]["reason"]
-    assert "remove the record with 2001:db8::99" in found[names["stale"]]["advice"]
-    for word in ("wrong", "empty", "missing"):
-        assert found[names[word]]["status"] == "unresolved"
-        assert f"{names[word]}. CNAME sunflower.{ZONE}." in found[names[word]]["advice"]
-        assert f"{names[word]}. A {ours}" in found[names[word]]["advice"]
-    failed = run_module("localhost", "meet.coop.domain_check", {**options, "fail": True})
-    assert failed["failed"] and names["stale"] in failed["msg"] and names["good"] not in failed["msg"].split(" ")
-
-
-def test_domain_check_with_a_dead_resolver(zone: Zone, run_module: RunModule) -> None:
-    options = {"names": ["a.example.org"], "addresses": ["192.0.2.1"], "resolver": "127.0.0.1", "resolver_port": 1, "timeout": 1}
-    (finding,) = run_module("localhost", "meet.coop.domain_check", options)["results"]
-    assert finding["status"] == "unresolved" and "can't be resolved" in finding["reason"]

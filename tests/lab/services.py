@@ -213,7 +213,8 @@ def _zones(lab: Lab) -> dict[str, str]:
     return {
         "lab.test": head("lab.test") + names + "mail MX 10 smtp\n",
         "meet.test": head("meet.test") + f"pool A {lab.address('pool')}\n",
-        "rosa.test": head("rosa.test") + f"meet A {lab.address('host1')}\nwww A 192.0.2.80\n",
+        "rosa.test": head("rosa.test") + f"meet A {lab.address('host1')}\nwww A 192.0.2.80\n"
+        '_coop-verify.meet TXT "coop-verify=meet/rosa"\n',
     }
 
 

@@ -25,10 +25,13 @@ BACKEND = Path(__file__).with_name("edge_backend.py")
 BACKEND_PORT = 5999
 DIRECTORY = "https://services.lab.test:14000/dir"
 CA_FILE = "/etc/meet-coop/ca-bundle.pem"
+ASKED = "grep -c '\"obtaining certificate\"' /var/log/caddy/acme.log || true"
 ROLE_VARIABLES: dict[str, Any] = {
     "edge_acme_directory": DIRECTORY,
     "edge_acme_email": "operator@lab.test",
     "edge_acme_ca_file": CA_FILE,
+    # A certificate for each name, where routes are looked at; test_wildcard.py has the other.
+    "edge_wildcard_domain": "",
 }
 
 
@@ -173,3 +176,31 @@ class Edge:
 
     def stop_backend(self) -> None:
         self.lab.exec(self.host, ["systemctl", "stop", "edge-test-backend"])
+
+
+class Wildcard(Edge):
+    """An edge with the wildcard switched on."""
+
+    def apply(self, *options: str, **more: Any) -> str:
+        return self.role(*options, **self.variables(**more))
+
+    def variables(self, **more: Any) -> dict[str, Any]:
+        tsig = {"name": "coop.", "secret": self.lab.secrets["tsig"]["coop"]}
+        return {
+            "edge_wildcard_domain": "meet.test",
+            "edge_wildcard_dns": {"server": self.lab.dns_server, "deployment": "meet", "tsig": tsig},
+            "edge_wildcard_resolver": self.lab.resolver, "edge_wildcard_caa_identities": ["pebble.lab.test"], **more,
+        }  # fmt: skip
+
+    def content(self, path: str) -> str:
+        return self.lab.exec(self.host, ["cat", path]).stdout
+
+    def shown(self, name: str) -> str:
+        """Names in the certificate that is served for a name."""
+        with self.connect(name) as connection:
+            found = connection.getpeercert() or {}
+        return ", ".join(str(value) for _kind, value in found["subjectAltName"])
+
+    def asked(self) -> int:
+        """How many certificates Caddy itself has asked for so far."""
+        return int(self.lab.exec(self.host, ["sh", "-c", ASKED]).stdout)

@@ -11,17 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.meet.coop.plugins.module_utils._edge.routes import PREFIX, maintenance_response
+from ansible_collections.meet.coop.plugins.module_utils._dns.reach import CHECK_PATH
+from ansible_collections.meet.coop.plugins.module_utils._edge.routes import PREFIX, maintenance_response, of_edge
 
 UNMATCHED_TLS = 421
 """Misdirected Request (RFC 9110 section 15.5.20): TLS was for a name that no route has."""
 UNMATCHED_PLAIN = 404
 MASK = "********"
+CHECK_ID = "edge-check"
 
 
 @dataclass(frozen=True)
 class Base:
-    """What a co-op decides about its edge. Durations in seconds, C(eab) is (key id, MAC key)."""
+    """What a co-op decides about its edge. Durations in seconds, C(eab) is (key id, MAC key).
+
+    C(certificates) are (file, key file, fingerprint): the fingerprint makes a renewed file another configuration, so that Caddy reads it.
+    Names they cover get no certificate of their own: Caddy leaves out what a loaded one serves (autohttps.go).
+    """
 
     admin: str = "unix//run/caddy/admin.sock"
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
@@ -35,6 +41,8 @@ class Base:
     https_listen: tuple[str, ...] = (":443",)
     http3: bool = False
     grace_period: int = 10
+    check_token: str | None = None
+    certificates: tuple[tuple[str, str, str], ...] = ()
 
     def as_config(self) -> dict[str, Any]:
         """The configuration with no instance in it."""
@@ -62,13 +70,22 @@ class Base:
                         "edge_http": {
                             "listen": list(self.http_listen),
                             "protocols": ["h1"],
-                            "routes": [_unmatched("edge-http-unmatched", UNMATCHED_PLAIN)],
+                            "routes": [
+                                *([_check(self.check_token)] if self.check_token else []),
+                                _unmatched("edge-http-unmatched", UNMATCHED_PLAIN),
+                            ],
                         },
                     },
                 },
                 "tls": {"automation": {"policies": [{"issuers": [self._issuer()]}]}},
             },
         }
+        if self.certificates:
+            config["apps"]["tls"]["certificates"] = {
+                "load_files": [
+                    {"certificate": certificate, "key": key, "tags": [fingerprint]} for certificate, key, fingerprint in self.certificates
+                ]
+            }
         if self.storage:
             config["storage"] = {"module": "file_system", "root": self.storage}
         return config
@@ -125,12 +142,38 @@ def _unmatched(key: str, status: int) -> dict[str, Any]:
     }
 
 
+def _check(token: str) -> dict[str, Any]:
+    """Shows for any name that it is this edge that answers, before the name has a route: see domain_check."""
+    return {
+        "@id": CHECK_ID,
+        # Caddy puts its redirects of known hosts behind the last route with a host in its matchers, else before all (autohttps.go).
+        "match": [{"path": [f"{CHECK_PATH}*"]}, {"host": ["edge-check.invalid"]}],
+        "handle": [
+            {"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}},
+            {
+                "handler": "static_response",
+                "headers": {"Content-Type": ["text/plain; charset=utf-8"], "Cache-Control": ["no-store"]},
+                "body": f"{token} {{http.request.uri.path.file}}",
+            },
+        ],
+        "terminal": True,
+    }
+
+
+def check_token(config: Mapping[str, Any] | None) -> str | None:
+    """The token of the edge inside a whole configuration."""
+    routes: Any = config
+    for key in ("apps", "http", "servers", "edge_http", "routes"):
+        routes = routes.get(key) if isinstance(routes, Mapping) else None
+    for route in routes or []:
+        if route.get("@id") == CHECK_ID:
+            return str(route["handle"][-1].get("body", "")).partition(" ")[0] or None
+    return None
+
+
 def instance_routes(config: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """The routes of instances inside a whole configuration."""
-    routes: Any = config
-    for key in ("apps", "http", "servers", "edge", "routes"):
-        routes = routes.get(key) if isinstance(routes, Mapping) else None
-    return [route for route in routes or [] if str(route.get("@id", "")).startswith(PREFIX)]
+    return [route for route in of_edge(config or {}) or [] if str(route.get("@id", "")).startswith(PREFIX)]
 
 
 def with_routes(base: Mapping[str, Any], routes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -154,6 +197,9 @@ def without_routes(config: Mapping[str, Any] | None) -> dict[str, Any]:
 def masked(value: Any) -> Any:
     """The same configuration with secrets covered, for diffs."""
     if isinstance(value, Mapping):
+        if value.get("@id") == CHECK_ID:
+            # Random at the first run, so that a prediction could not be kept.
+            return {"@id": CHECK_ID}
         return {key: MASK if key in ("mac_key", "account_key") else masked(item) for key, item in value.items()}
     if isinstance(value, list):
         return [masked(item) for item in value]

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import socket
 import ssl
 import time
@@ -29,6 +31,20 @@ def context(ca_file: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise CoopError(f"ca_file {ca_file} holds no certificates that can be read: {error}") from error
+
+
+def fingerprint(path: str) -> str:
+    """SHA-256 of the first certificate in a PEM file, shortened. Raises CoopError."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            found = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", file.read(), re.DOTALL)
+        if found is None:
+            raise CoopError(f"{path} holds no certificate (PEM)")
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found.group())).hexdigest()[:16]
+    except OSError as error:
+        raise CoopError(f"{path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CoopError(f"{path} holds no certificate that can be read") from error
 
 
 def fault(host: str, address: tuple[str, int], trust: ssl.SSLContext) -> str | None:

@@ -44,6 +44,11 @@ FORGEABLE = (
 )
 """Headers from outside that Rack and Rails would believe. X-Forwarded-For, -Proto and -Host are set by Caddy and need no dropping."""
 
+HSTS: dict[str, Any] = {
+    "replace": {"Strict-Transport-Security": [{"search_regexp": "(?i)\\s*;\\s*(includeSubDomains|preload)\\b", "replace": ""}]}
+}
+"""Greenlight binds all names below its own to HTTPS too (config.force_ssl). Of a member's bare domain that would be all other sites."""
+
 MAINTENANCE_PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     "<title>Back soon</title><body style=\"font-family:sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem\">"
@@ -79,7 +84,7 @@ class Route:
     def as_config(self) -> dict[str, Any]:
         """The route as Caddy keeps it."""
         canonical, *aliases = self.hosts
-        inner: list[dict[str, Any]] = [{"handle": [{"handler": "headers", "response": {"deferred": True, "delete": ["Server"]}}]}]
+        inner: list[dict[str, Any]] = [{"handle": [{"handler": "headers", "response": {"deferred": True, "delete": ["Server"]} | HSTS}]}]
         if aliases:
             location = f"https://{canonical}{{http.request.uri}}"
             inner.append(_stop({"host": aliases}, {"handler": "static_response", "status_code": 308, "headers": {"Location": [location]}}))
@@ -214,6 +219,14 @@ def check_id(route_id: str) -> str:
 def observe(routes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The routes of instances in a server's list of routes: id -> route as Caddy keeps it."""
     return {str(route["@id"]).removeprefix(PREFIX): dict(route) for route in routes if str(route.get("@id", "")).startswith(PREFIX)}
+
+
+def of_edge(config: Mapping[str, Any]) -> Any:
+    """The list of routes inside a whole configuration, None where the server is missing."""
+    found: Any = config
+    for key in ("apps", "http", "servers", "edge", "routes"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
 
 
 def hosts_of(route: Mapping[str, Any]) -> set[str]:

@@ -107,6 +107,7 @@ class _Normaliser:
         host = self.first(found, "container_host", self.only_host)
         subdomain = f"{raw.get('subdomain', service_id)}.{self.domain}"
         domains = [_dns(name) for name in raw.get("domains", ())]
+        former = [_dns(name) for name in raw.get("former_domains", ())]
         names = [*domains, subdomain]
         title = raw.get("title", owner["name"])
         accounts = raw.get("accounts", {})
@@ -123,8 +124,9 @@ class _Normaliser:
             **self.place(host),
             "subdomain_fqdn": subdomain,
             "own_domains": domains,
+            "former_domains": former,
             "hostname": names[0],
-            "hostnames": names,
+            "hostnames": [*names, *former],
             "image": self.first(found, "image", None),
             "smtp": self.smtp(service_id, title, names[0]),
             "accounts": {
@@ -167,6 +169,7 @@ class _Normaliser:
             "state": raw.get("state", "present"),
             "instance": raw["instance"],
             "own_domains": [],
+            "former_domains": [],
             "hostnames": [],
             "smtp": None,
             "record": False,

@@ -518,14 +518,15 @@ class Checker:
                     said = "is kept for the co-operative itself"
                     self.bad((*path, "subdomain"), f"{show(label_)} {said}; write another one, such as subdomain: {label_}-meet")
                 claims.append((place, f"{label_}.{self.domain}"))
-            for index, value in enumerate(items(service.get("domains"))):
-                place = (*path, "domains", index)
+            own_names = [(key, *found) for key in ("domains", "former_domains") for found in enumerate(items(service.get(key)))]
+            for key, index, value in own_names:
+                place = (*path, key, index)
                 own = self.check_host_name(place, value)
                 if own is None:
                     continue
                 if own == self.domain:
                     self.bad(place, f"{show(value)} is the co-operative's own domain; write a name of the member's, or remove the line")
-                elif self.domain and inside(own, self.domain):
+                elif self.domain and inside(own, self.domain) and key == "domains":
                     part = own.removesuffix("." + self.domain).replace(".", "-")
                     self.bad(place, f"{show(value)} lies inside the co-operative's domain; write subdomain: {short(part)} instead")
                 else:

@@ -38,6 +38,8 @@ _MEANT = {
     "own_domain": "domains",
     "own_domains": "domains",
     "hostname": "domains",
+    "old_domains": "former_domains",
+    "aliases": "former_domains",
     "host": "container_host",
     "name": "title",
     "owner": "member",

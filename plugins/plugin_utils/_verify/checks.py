@@ -18,14 +18,14 @@ import secrets
 import ssl
 import time
 import xml.etree.ElementTree as tree
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import signed_query
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._outside import Names, Site, query_value
 
-CHECKS = ("name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail")
+CHECKS = ("domains", "name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail")
 
 
 class CheckFailed(Exception):
@@ -61,6 +61,7 @@ class Expectation:
     pool_endpoint: str
     pool_secret: str
     external_sign_in: bool = False
+    domains: tuple[Mapping[str, Any], ...] = ()
     sender_email: str | None = None
     mailbox: Mailbox | None = None
     mail_timeout: float = 60.0
@@ -95,6 +96,21 @@ class Verification:
         self._signed_in: dict[str, Any] | None = None
 
     # -- each check returns what it saw, or raises CheckFailed ------------------------------------------------
+
+    def domains(self) -> str:
+        """Every name of the member's own is ready and served; for one that is not, the record to create."""
+        if not self.expected.domains:
+            return "no name of its own"
+        served = (self.expected.hostname, *self.expected.aliases)
+        faults = []
+        for finding in self.expected.domains:
+            if finding["status"] != "ready":
+                faults.append(f"{finding['name']} is not ready ({finding['status']}): {finding['reason']}. {finding['advice']}")
+            elif finding["name"] not in served:
+                faults.append(f"{finding['name']} is ready, but not served yet: run meet.coop.onboard for this service")
+        if faults:
+            raise CheckFailed(" ".join(faults))
+        return "; ".join(f"{finding['name']} is ready" for finding in self.expected.domains)
 
     def name(self) -> str:
         """Every name resolves, and only to addresses that are ours."""

@@ -32,6 +32,7 @@ def test_everything_is_filled_in() -> None:
         "address6": None,
         "subdomain_fqdn": "rosa.meet.example",
         "own_domains": [],
+        "former_domains": [],
         "hostname": "rosa.meet.example",
         "hostnames": ["rosa.meet.example"],
         "image": "bigbluebutton/greenlight:v3.8.2.4",
@@ -180,6 +181,16 @@ def test_domains() -> None:
     assert service["subdomain_fqdn"] == "roses.meet.example"
     assert service["hostname"] == "treffen.rosa.example"
     assert service["hostnames"] == ["treffen.rosa.example", "xn--mnchen-3ya.example", "roses.meet.example"]
+
+
+def test_former_domains_lead_to_the_present_one() -> None:
+    moved = changed(services__rosa__domains=["new.example"], services__rosa__former_domains=["Old.example", "roses.meet.example"])
+    service = built(moved).services["rosa"]
+    assert service["former_domains"] == ["old.example", "roses.meet.example"]
+    assert service["hostname"] == "new.example"
+    assert service["hostnames"] == ["new.example", "rosa.meet.example", "old.example", "roses.meet.example"]
+    for taken in ("new.example", "cafe.meet.example", "meet.example"):
+        assert len(lines(changed(services__rosa__domains=["new.example"], services__rosa__former_domains=[taken]))) == 1, taken
 
 
 def test_a_removed_service_frees_its_names() -> None:

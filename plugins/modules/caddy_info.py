@@ -1,0 +1,146 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: caddy_info
+short_description: Tells what the edge serves for an instance, and how many new names it may open now
+version_added: 0.1.0
+description:
+  - Reads Caddy's configuration, from its admin API or else from the file it starts from, and changes nothing.
+  - Counts the certificates that this edge asked its authority for lately, so that new names are opened below the authority's limits.
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: Nothing is changed.
+  idempotent:
+    support: full
+options:
+  id:
+    description: Name of the route, usually the id of the service.
+    type: str
+    required: true
+  order_limit:
+    description: How many certificates may be asked for in O(order_window) seconds. The default is nine tenths of Let's Encrypt's limit.
+    type: int
+    default: 270
+  order_window:
+    description: Span of time of the authority's limit, in seconds.
+    type: int
+    default: 10800
+  acme_log:
+    description: Caddy's log of its dealings with the authority.
+    type: path
+    default: /var/log/caddy/acme.log
+  admin:
+    description: Caddy's admin API, as a socket's path or a URL.
+    type: str
+    default: /run/caddy/admin.sock
+  config_file:
+    description: File that Caddy starts from.
+    type: path
+    default: /etc/caddy/edge.json
+seealso:
+  - module: meet.coop.domain_check
+    description: Uses the answers.
+"""
+
+EXAMPLES = r"""
+- name: Learn what the edge serves for an instance
+  meet.coop.caddy_info:
+    id: sunflower
+  register: edge
+
+- name: Show the pace of new names
+  ansible.builtin.debug:
+    var: edge.pace
+"""
+
+RETURN = r"""
+hosts:
+  description: Host names that the route serves, the canonical one first. Empty where there is no route.
+  returned: success
+  type: list
+  elements: str
+token:
+  description: By what this edge is known on port 80, or null where role C(edge) has not been applied. No secret.
+  returned: success
+  type: str
+pace:
+  description: Certificates asked for lately, and what is left.
+  returned: success
+  type: dict
+  contains:
+    limit:
+      description: As O(order_limit).
+      type: int
+    window:
+      description: As O(order_window).
+      type: int
+    recent:
+      description: How many were asked for in that span.
+      type: int
+    allowance:
+      description: How many more may be asked for now.
+      type: int
+    wait:
+      description: Seconds until one more may be asked for; V(0) when one may now.
+      type: int
+    every:
+      description: Seconds for each name when the pace is kept for long.
+      type: float
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.meet.coop.plugins.module_utils._edge import pace, routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.base import check_token, instance_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "id": {"type": "str", "required": True},
+    "order_limit": {"type": "int", "default": pace.ORDER_LIMIT},
+    "order_window": {"type": "int", "default": pace.ORDER_WINDOW},
+    "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
+    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
+    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+}
+
+
+def run(params: dict[str, Any]) -> dict[str, Any]:
+    """What is there, for Ansible. Raises CoopError."""
+    if params["order_limit"] < 1 or params["order_window"] < 1:
+        raise CoopError("order_limit and order_window have to be 1 or more")
+    running, saved = Store(params["admin"], params["config_file"]).observe()
+    config = running if running is not None else saved
+    route = routes.observe(instance_routes(config)).get(routes.check_id(params["id"])) or {}
+    storage = ((config or {}).get("storage") or {}).get("root") or "/var/lib/caddy/.local/share/caddy"
+    found = pace.pace(pace.orders(storage, params["acme_log"]), time.time(), params["order_limit"], params["order_window"])
+    hosts = [host for matcher in route.get("match") or [] for host in matcher.get("host") or []]
+    return {"changed": False, "hosts": hosts, "token": check_token(config), "pace": found.as_dict()}
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        result = run(module.params)
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: caddy_routes
+short_description: Opens or closes the names of many instances at the edge in one reload
+version_added: 0.1.0
+description:
+  - Does for a list of routes what M(meet.coop.caddy_route) does for one, in a single change of the running Caddy, for instance after a host
+    was restored. All of them are there afterwards, or, when one of them cannot be served, none is changed.
+  - Routes that are not in O(routes) stay as they are. Certificates are not waited for.
+author: The meet.coop members (@meet-coop)
+extends_documentation_fragment:
+  - meet.coop.attributes
+  - meet.coop.attributes.actiongroup_coop
+attributes:
+  check_mode:
+    support: full
+    details: Where Caddy does not run yet, routes are predicted as new.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  routes:
+    description: The routes, each with the options of M(meet.coop.caddy_route) of the same names.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      id:
+        description: Name of the route.
+        type: str
+        required: true
+      hosts:
+        description: Host names, the canonical one first. Required unless the state is V(absent).
+        type: list
+        elements: str
+      upstream:
+        description: Where Greenlight listens, as V(HOST:PORT).
+        type: str
+      handlers:
+        description: Caddy's own handlers instead of an upstream.
+        type: list
+        elements: dict
+      static:
+        description: Directories to serve files from, by path prefix.
+        type: dict
+        default: {}
+      body_limit:
+        description: Octets that a request may carry.
+        type: int
+        default: 1048576
+      trusted_proxies:
+        description: Address ranges of proxies in front of this one.
+        type: list
+        elements: str
+        default: []
+      state:
+        description: Whether the route serves, answers with the maintenance page, or is gone.
+        type: str
+        choices: [present, maintenance, absent]
+        default: present
+  admin:
+    description: Caddy's admin API, as a socket's path or a URL.
+    type: str
+    default: /run/caddy/admin.sock
+  config_file:
+    description: File that Caddy starts from, written whenever it differs from what is running.
+    type: path
+    default: /etc/caddy/edge.json
+seealso:
+  - module: meet.coop.caddy_route
+    description: One route, and waits for its certificates.
+"""
+
+EXAMPLES = r"""
+- name: Open all names of a host in one reload
+  meet.coop.caddy_routes:
+    routes:
+      - id: sunflower
+        hosts: [sunflower.meet.example.org]
+        upstream: 127.0.0.1:5001
+      - id: rosa
+        hosts: [meet.rosa.example, rosa.meet.example.org]
+        upstream: 127.0.0.1:5002
+      - id: cafe
+        state: absent
+"""
+
+RETURN = r"""
+routes:
+  description: What became of each route, in the order given.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Name of the route.
+      type: str
+    action:
+      description: V(create), V(update), V(delete) or V(none).
+      type: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.meet.coop.plugins.module_utils._edge import routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.base import instance_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "routes": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "id": {"type": "str", "required": True},
+            "hosts": {"type": "list", "elements": "str"},
+            "upstream": {"type": "str"},
+            "handlers": {"type": "list", "elements": "dict"},
+            "static": {"type": "dict", "default": {}},
+            "body_limit": {"type": "int", "default": routes.DEFAULT_BODY_LIMIT},
+            "trusted_proxies": {"type": "list", "elements": "str", "default": []},
+            "state": {"type": "str", "choices": ["present", "maintenance", "absent"], "default": "present"},
+        },
+    },
+    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
+    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """All routes from options to result. Raises CoopError."""
+    wanted: dict[str, routes.Route | None] = {}
+    for item in params["routes"]:
+        route_id = routes.check_id(item["id"])
+        if route_id in wanted:
+            raise CoopError(f"route '{route_id}' stands twice in routes; keep one")
+        wanted[route_id] = None
+        if item["state"] != "absent":
+            wanted[route_id] = routes.make_route(
+                route_id,
+                item["hosts"] or [],
+                upstream=item["upstream"],
+                handlers=item["handlers"],
+                static=item["static"],
+                maintenance=item["state"] == "maintenance",
+                trusted_proxies=item["trusted_proxies"],
+                body_limit=item["body_limit"],
+            )
+    after = {route_id: route.as_config() if route else None for route_id, route in wanted.items()}
+    store = Store(params["admin"], params["config_file"])
+    running, saved = store.observe()
+    live, kept = (routes.observe(instance_routes(config)) for config in (running, saved))
+    # What is running counts, unless it is as wanted and a run ended before it could save that.
+    before = {route_id: (kept if live.get(route_id) == after[route_id] else live).get(route_id) for route_id in wanted}
+    changed = [route_id for route_id in wanted if before[route_id] != after[route_id]]
+
+    def plan(current: Any) -> list[dict[str, Any]] | None:
+        if current is None:
+            raise CoopError("Caddy runs without the server 'edge': apply role edge to this host first")
+        return routes.diff(current, [route for route in wanted.values() if route], [key for key, route in wanted.items() if not route])
+
+    if running is not None and changed:
+        plan(routes.of_edge(running))
+    if changed and not check_mode:
+        store.change(routes.ROUTES, plan)
+    return {
+        "changed": bool(changed),
+        "routes": [{"id": route_id, "action": _action(before[route_id], after[route_id])} for route_id in wanted],
+        "diff": {
+            "before": {route_id: before[route_id] for route_id in changed if before[route_id]},
+            "after": {route_id: after[route_id] for route_id in changed if after[route_id]},
+            "before_header": routes.ROUTES,
+            "after_header": routes.ROUTES,
+        },
+    }
+
+
+def _action(before: Any, after: Any) -> str:
+    if before == after:
+        return "none"
+    return "create" if before is None else "delete" if after is None else "update"
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        result = run(module.params, module.check_mode)
+    except CoopError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
