@@ -16,7 +16,7 @@ FILES = Path(__file__).resolve().parent / "files"
 DEFAULT_NAME = "meet"
 DEFAULT_SUBNET = "172.30.77.0/24"
 BASE_IMAGE = "meet-coop-lab/base"
-HOST_IMAGE = "meet-coop-lab/host"
+HOST_IMAGE = os.environ.get("LAB_HOST_IMAGE") or "meet-coop-lab/host"
 REDIS_IMAGE = "meet-coop-lab/redis:7"
 ACCOUNTS = ("sunflower", "rosa", "cafe")
 """SMTP logins the lab's mail server knows: one per member, each with its own password and sender address."""
@@ -48,6 +48,7 @@ HOSTS: dict[str, Host] = {
     )
 }
 RESOLVER_OFFSET = 11
+SECOND_DNS_OFFSET = 12
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Lab:
     def dns_server(self) -> str:
         """Address of the authoritative server (Knot)."""
         return self.address("services")
+
+    @property
+    def second_dns_server(self) -> str:
+        """Address of the second authoritative server (BIND)."""
+        return self._address(SECOND_DNS_OFFSET)
 
     @property
     def resolver(self) -> str:
