@@ -18,7 +18,7 @@ from ansible_collections.meet.coop.plugins.module_utils._dns.records import RRse
 from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import MESSAGE_LIMIT, Server, TsigKey
 
 ORIGIN = zone_name("meet.test")
-OURS = Scope("ours", "sunflower")
+OURS = Scope("ours", "sunflower", ORIGIN)
 
 
 def rr(name: str, rtype: str, *values: str, ttl: int = 300) -> RRset:

@@ -19,13 +19,15 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import dns
 from ansible_collections.meet.coop.plugins.module_utils._dns.names import RecordError, ascii_name
 
-TYPES = ("A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TXT")
+TYPES = ("A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TLSA", "TXT")
 """Record types that can be managed."""
 
 SINGLETONS = ("CNAME",)
 _TARGET_LAST = ("CNAME", "MX", "NS", "SRV")
 _TXT_CHUNK = 255
 MAX_TTL = 2**31 - 1
+MAX_OCTETS = 16_000
+"""Of one record set: an update holds it twice, as it was and as it will be, beside other things, in at most 65,535."""
 
 
 def zone_name(zone: str) -> Any:
@@ -161,11 +163,14 @@ def make_rrset(name: str, rtype: str, ttl: int, values: Iterable[str], origin: A
         raise RecordError(f"record '{name}' {rtype}: ttl {ttl} is not between 0 and {MAX_TTL}")
     try:
         relative = relative_name(name, origin)
-        rdatas = frozenset(make_rdata(rtype, value) for value in values)
+        rdatas = frozenset({_canonical(rdata): rdata for rdata in (make_rdata(rtype, value) for value in values)}.values())
     except RecordError as error:
         raise RecordError(f"record '{name}' {rtype}: {error}") from error
     if not rdatas:
         raise RecordError(f"record '{name}' {rtype}: has no values; leave the record out of the list to remove it")
+    octets = sum(len(rdata.to_wire()) for rdata in rdatas)
+    if octets > MAX_OCTETS:
+        raise RecordError(f"record '{name}' {rtype}: its values are {octets} octets long; an update takes {MAX_OCTETS}, so write less")
     if rtype in SINGLETONS and len(rdatas) > 1:
         raise RecordError(f"record '{name}' {rtype}: takes one value, not {len(rdatas)}")
     return RRset(relative, rtype, ttl, rdatas)
