@@ -17,7 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.meet.coop.plugins.module_utils._dns.marks import Mark, check_markable, is_mark_name, mark_name, read_marks
+from ansible_collections.meet.coop.plugins.module_utils._dns.marks import (
+    Mark,
+    check_markable,
+    is_mark_name,
+    mark_name,
+    marked_label,
+    read_marks,
+)
 from ansible_collections.meet.coop.plugins.module_utils._dns.records import (
     TYPES,
     RecordError,
@@ -86,8 +93,9 @@ class Plan:
 
     @property
     def labels(self) -> list[str]:
-        """Names with a change, without their marks."""
-        return sorted({change.rrset.name for change in self.changes if not change.rrset.name.startswith("_coop")})
+        """Names with a change, whether of their records or of their mark."""
+        names = (change.rrset.name for change in self.changes)
+        return sorted({marked_label(name) if is_mark_name(name) else name for name in names})
 
 
 class Adoption:

@@ -24,6 +24,10 @@ TYPES = ("A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TLSA", "TXT")
 
 SINGLETONS = ("CNAME",)
 _TARGET_LAST = ("CNAME", "MX", "NS", "SRV")
+_HOST_OWNERS = ("A", "AAAA", "MX")
+_HOST_TARGETS = ("MX", "NS", "SRV")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+"""Host names (RFC 1123). Some servers refuse others as owners of addresses and as targets (BIND's check-names), some don't."""
 _TXT_CHUNK = 255
 MAX_TTL = 2**31 - 1
 MAX_OCTETS = 16_000
@@ -139,6 +143,8 @@ def _presentation(rtype: str, value: str) -> str:
         fields = value.split()
         if fields:
             fields[-1] = _absolute_target(fields[-1])
+            if rtype in _HOST_TARGETS and fields[-1] != "." and not _HOST.fullmatch(fields[-1][:-1]):
+                raise RecordError(f"'{fields[-1]}' is not a host name (letters, digits and hyphens), so servers refuse it here")
         return " ".join(fields)
     return value
 
@@ -168,6 +174,8 @@ def make_rrset(name: str, rtype: str, ttl: int, values: Iterable[str], origin: A
         raise RecordError(f"record '{name}' {rtype}: {error}") from error
     if not rdatas:
         raise RecordError(f"record '{name}' {rtype}: has no values; leave the record out of the list to remove it")
+    if rtype in _HOST_OWNERS and relative != "@" and not _HOST.fullmatch(relative.removeprefix("*.")) and relative != "*":
+        raise RecordError(f"record '{name}' {rtype}: the name is not a host name (letters, digits and hyphens), so servers refuse it")
     octets = sum(len(rdata.to_wire()) for rdata in rdatas)
     if octets > MAX_OCTETS:
         raise RecordError(f"record '{name}' {rtype}: its values are {octets} octets long; an update takes {MAX_OCTETS}, so write less")

@@ -144,7 +144,7 @@ class ZoneTask:
             if sent is None or plan.changes != sent.changes or time.monotonic() > deadline:
                 return plan
             time.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, 0.5)
 
     def _made(self) -> list[Change]:
         """What this run changed, as the zone shows it now."""
@@ -159,8 +159,8 @@ class ZoneTask:
 
     def _account(self) -> str:
         """What has become of the plan so far."""
-        done = sorted({change.rrset.name for change in self._made() if change.after is self.planned[change.rrset.key].after})
-        names = sorted({name for name, _type in self.planned})
+        done = Plan([change for change in self._made() if change.after is self.planned[change.rrset.key].after]).labels
+        names = Plan(list(self.planned.values())).labels
         if not done:
             return "nothing was changed"
         return f"{len(done)} of {len(names)} names were changed before that ({', '.join(done[:5])}{', …' if len(done) > 5 else ''})"
