@@ -92,5 +92,42 @@ class Wanted:
         }
 
 
+class Progress:
+    """What a run set out to change, and what of that a zone shows."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot = {}
+        self.planned: dict[tuple[str, str], Change] = {}
+        """By record set: as it was when the run began, and as the last plan wants it."""
+
+    def __bool__(self) -> bool:
+        return bool(self.planned)
+
+    def note(self, plan: Plan) -> None:
+        """A plan is about to be carried out."""
+        for change in plan.changes:
+            first = self.planned.get(change.rrset.key)
+            self.planned[change.rrset.key] = Change(first.before if first else change.before, change.after)
+
+    def made(self) -> list[Change]:
+        """What was changed, as the zone shows it now."""
+        made = []
+        for key, change in self.planned.items():
+            now = self.snapshot.get(key)
+            if change.after is not None and change.after.same(now):
+                now = change.after
+            if now is not change.before and not (now is not None and now.same(change.before)):
+                made.append(Change(change.before, now))
+        return made
+
+    def account(self) -> str:
+        """What has become of the plan so far, for the message of a failure."""
+        done = Plan([change for change in self.made() if change.after is self.planned[change.rrset.key].after]).labels
+        if not done:
+            return "nothing was changed"
+        names = Plan(list(self.planned.values())).labels
+        return f"{len(done)} of {len(names)} names were changed before that ({', '.join(done[:5])}{', …' if len(done) > 5 else ''})"
+
+
 def _lines(rrset: RRset | None) -> list[str]:
     return [f"{rrset.name} {rrset.ttl} IN {rrset.type} {value}" for value in rrset.values] if rrset else []

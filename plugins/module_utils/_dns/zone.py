@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Change, Plan, PlanRefused
-from ansible_collections.meet.coop.plugins.module_utils._dns.records import RRset, Snapshot, relative_name
+from ansible_collections.meet.coop.plugins.module_utils._dns.records import Snapshot, relative_name
 from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import (
     TSIG_ALGORITHMS,
     OutcomeUnknown,
@@ -22,7 +22,7 @@ from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import (
     TsigKey,
     ZoneChanged,
 )
-from ansible_collections.meet.coop.plugins.module_utils._dns.wanted import WANTED_SPEC, Wanted
+from ansible_collections.meet.coop.plugins.module_utils._dns.wanted import WANTED_SPEC, Progress, Wanted
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 TRIES = 5
@@ -62,16 +62,14 @@ class ZoneTask:
         )
         self.former = {relative_name(name, self.wanted.origin) for name in params.get("former_names") or []}
         self.refused: TransferRefused | None = None
-        self.snapshot: Snapshot = {}
-        self.planned: dict[tuple[str, str], Change] = {}
-        """By record set: as it was when the run began, and as the last plan wants it."""
+        self.progress = Progress()
 
     def observe(self) -> Snapshot:
         """The zone by transfer; where the server refuses that, the names of this run by queries. Raises CoopError."""
         if self.refused is None:
             try:
-                self.snapshot = self.server.observe()
-                return self.snapshot
+                self.progress.snapshot = self.server.observe()
+                return self.progress.snapshot
             except TransferRefused as refused:
                 self.refused = refused
         labels = {rrset.name for rrset in self.wanted.desired} | self.wanted.adoption.labels | self.former
@@ -83,10 +81,10 @@ class ZoneTask:
                 f"{self.refused}; delegations ({', '.join(delegations)}) can't be judged by queries: allow the transfer, or leave them out"
             )
         try:
-            self.snapshot = self.server.observe_names(labels)
+            self.progress.snapshot = self.server.observe_names(labels)
         except ServerError as error:
             raise ServerError(f"{self.refused}; and by queries: {error}") from error
-        return self.snapshot
+        return self.progress.snapshot
 
     def diff(self) -> Plan:
         """Read the zone and plan."""
@@ -100,10 +98,8 @@ class ZoneTask:
         trouble: CoopError | None = None
         for attempt in range(TRIES):
             if not plan:
-                return self._result(self._made())
-            for change in plan.changes:
-                first = self.planned.get(change.rrset.key)
-                self.planned[change.rrset.key] = Change(first.before if first else change.before, change.after)
+                return self._result(self.progress.made())
+            self.progress.note(plan)
             sent: Plan | None = plan
             refusal = None
             try:
@@ -117,12 +113,12 @@ class ZoneTask:
                 sent, refusal = None, error
             plan = self._next(sent, refusal or trouble)
             if refusal is not None and plan:
-                raise ServerError(f"{refusal}; {self._account()}")
+                raise ServerError(f"{refusal}; {self.progress.account()}")
         if not plan:
-            return self._result(self._made())
+            return self._result(self.progress.made())
         raise trouble or CoopError(
             f"zone {self.wanted.zone}: changed {TRIES} times while being updated, or does not show what its server accepted "
-            f"({', '.join(plan.labels)}); {self._account()}; find out who else writes it, then run again"
+            f"({', '.join(plan.labels)}); {self.progress.account()}; find out who else writes it, then run again"
         )
 
     def _next(self, sent: Plan | None, trouble: CoopError | None = None) -> Plan:
@@ -136,34 +132,15 @@ class ZoneTask:
             try:
                 plan = self.diff()
             except PlanRefused as refused:
-                raise PlanRefused([*refused.problems, self._account()]) if self.planned else refused from None
+                raise PlanRefused([*refused.problems, self.progress.account()]) if self.progress else refused from None
             except ServerError as error:
-                if not self.planned:
+                if not self.progress:
                     raise
                 raise ServerError(f"{trouble or error}; whether that update was applied is not known yet: run again") from error
             if sent is None or plan.changes != sent.changes or time.monotonic() > deadline:
                 return plan
             time.sleep(pause)
             pause = min(2 * pause, 0.5)
-
-    def _made(self) -> list[Change]:
-        """What this run changed, as the zone shows it now."""
-        made = []
-        for key, change in self.planned.items():
-            now: RRset | None = self.snapshot.get(key)
-            if change.after is not None and change.after.same(now):
-                now = change.after
-            if now is not change.before and not (now is not None and now.same(change.before)):
-                made.append(Change(change.before, now))
-        return made
-
-    def _account(self) -> str:
-        """What has become of the plan so far."""
-        done = Plan([change for change in self._made() if change.after is self.planned[change.rrset.key].after]).labels
-        names = Plan(list(self.planned.values())).labels
-        if not done:
-            return "nothing was changed"
-        return f"{len(done)} of {len(names)} names were changed before that ({', '.join(done[:5])}{', …' if len(done) > 5 else ''})"
 
     def _result(self, changes: list[Change]) -> dict[str, Any]:
         result = {**self.wanted.result(changes), "transfer": self.refused is None}
