@@ -11,12 +11,17 @@ short_description: Keeps one owner's records in a DNS zone by dynamic update, an
 version_added: 0.1.0
 description:
   - Reads the zone by transfer (AXFR), plans, and applies the plan as one dynamic update (RFC 2136) whose prerequisites are the record sets
-    it was planned against. If someone changed them meanwhile, it reads and plans again.
+    it was planned against. If someone changed them meanwhile, it reads and plans again, five times at most.
+  - A plan that is larger than one message (some 500 names) goes in several, each of whole names. When one of them fails, the error says
+    which names were changed before it, and the next run does the rest.
+  - Where the server refuses the transfer, the names in O(records), O(adopt) and O(former_names) are asked for by queries instead.
+    What that cannot show is said in a warning and in RV(transfer). Delegations need the transfer.
   - Every name it makes carries a mark, one TXT record. The mark of C(sunflower) is
     C(_coop.sunflower TXT "heritage=meet.coop,owner=ourcoop,member=sunflower,types=A+AAAA,v=1").
     Records without such a mark are somebody else's. They are never changed, deleted or taken over, unless O(adopt) names them.
   - Names marked by another deployment or for another O(member) are refused.
   - Names that carry the mark of O(deployment) and O(member) and are not in O(records) are removed, mark included.
+  - Nothing is written at or below a delegation, where it would never be answered, and no delegation is made that hides existing records.
   - Works on the controller, as an action plugin. The controller must reach the server over TCP; the host the task runs for is not used.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
@@ -38,7 +43,7 @@ options:
     type: str
     required: true
   server:
-    description: Address or name of the primary server of the zone, which must allow transfer and update to the key.
+    description: Address or name of the primary server of the zone, which must allow update to the key, and better transfer too.
     type: str
     required: true
   port:
@@ -88,8 +93,9 @@ options:
         required: true
       type:
         description:
-          - One of V(A), V(AAAA), V(CAA), V(CNAME), V(MX), V(NS), V(SRV), V(TXT).
+          - One of V(A), V(AAAA), V(CAA), V(CNAME), V(MX), V(NS), V(SRV), V(TLSA), V(TXT).
           - V(NS) is for delegations, not for the zone's own name.
+          - Only host names (letters, digits, hyphens) get V(A), V(AAAA) and V(MX), since servers differ about others.
         type: str
         required: true
       ttl:
@@ -100,6 +106,7 @@ options:
         description:
           - All values of this name and type. Host names inside values are whole names, with or without the final dot.
           - A V(TXT) value is the text itself, of any length; one that begins with a quotation mark is taken as written in zone files.
+            White space around it is dropped.
         type: list
         elements: str
         required: true
@@ -117,11 +124,20 @@ options:
       - It stops a run whose list of records came out empty by mistake.
     type: float
     default: 0.3
+  former_names:
+    description:
+      - Names that O(member) had before. They matter only where the server refuses the transfer, since names that are no longer in
+        O(records) can't be found there. Those that carry our mark are removed, others stay.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for each answer of the server.
     type: int
     default: 10
 seealso:
+  - module: meet.coop.octodns_zone
+    description: The same records, rules and marks where a provider's API leads to the zone.
   - module: meet.coop.domain_check
     description: Looks at names that live in other people's zones.
 """
@@ -199,6 +215,11 @@ changes:
     after:
       description: TTL and values after, or null.
       type: dict
+transfer:
+  description: Whether the whole zone was seen. If not, only the names of this run were.
+  returned: success
+  type: bool
+  sample: true
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib

@@ -6,75 +6,22 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import dns.query
-import dns.tsigkeyring
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._dns.plan import PlanRefused
-from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ARGUMENT_SPEC, ZoneTask
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from tests.support.lab import RunningLab
+from tests.support.zones import RunModule, Zone
 
 ZONE = "meet.test"
-RunModule = Callable[..., dict[str, Any]]
-
-
-@dataclass
-class Zone:
-    """The co-op's zone, with labels that only this test uses and a deployment of its own."""
-
-    lab: RunningLab
-    run_module: RunModule
-    tag: str = field(default_factory=lambda: f"t{secrets.token_hex(3)}")
-
-    @property
-    def tsig(self) -> dict[str, str]:
-        return {"name": "coop.", "algorithm": "hmac-sha256", "secret": self.lab.secrets["tsig"]["coop"]}
-
-    def label(self, name: str) -> str:
-        return f"{name}.{self.tag}"
-
-    def record(self, name: str, rtype: str, *values: str, ttl: int = 60) -> dict[str, Any]:
-        return {"name": self.label(name), "type": rtype, "ttl": ttl, "values": list(values)}
-
-    def options(self, *records: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {
-            "zone": ZONE, "server": self.lab.dns_server, "tsig": self.tsig, "deployment": self.tag, "member": "sunflower",
-            "records": list(records), "timeout": 5, **more,
-        }  # fmt: skip
-
-    def play(self, *records: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
-        """dns_zone through the real ansible."""
-        return self.run_module("localhost", "meet.coop.dns_zone", self.options(*records, **more), check=check)
-
-    def run(self, *records: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
-        """The same in this process, in a hundredth of the time. Raises CoopError."""
-        defaults = {name: option["default"] for name, option in ARGUMENT_SPEC.items() if "default" in option}
-        return ZoneTask({**defaults, **self.options(*records, **more)}).run(check)
-
-    def by_hand(self, *lines: str) -> None:
-        self.lab.update(ZONE, *lines)
-
-    def content(self) -> list[str]:
-        """Every record of the zone under this test's labels, as the server transfers it."""
-        keyring = dns.tsigkeyring.from_text({"coop.": self.tsig["secret"]})
-        messages = dns.query.xfr(self.lab.dns_server, ZONE, keyring=keyring, relativize=False, lifetime=20)
-        lines = [line for message in messages for rrset in message.answer for line in rrset.to_text().splitlines()]
-        return sorted(line for line in lines if f"{self.tag}.{ZONE}." in line.split()[0])
-
-    def clean(self) -> None:
-        names = {line.split()[0] for line in self.content()}
-        if names:
-            self.by_hand(*(f"del {name} {rtype}" for name in names for rtype in ("A", "AAAA", "TXT", "CNAME", "CAA", "MX", "SRV", "NS")))
 
 
 @pytest.fixture

@@ -97,6 +97,24 @@ def test_an_unsigned_transfer_is_refused(lab: RunningLab) -> None:
     assert refused.value.rcode in (dns.rcode.REFUSED, dns.rcode.NOTAUTH)
 
 
+@pytest.mark.parametrize("zone", ["signed.test", "bind-signed.test"])
+def test_signed_zones_are_signed_by_their_server(lab: RunningLab, zone: str) -> None:
+    server = lab.second_dns_server if zone.startswith("bind") else lab.dns_server
+    query = dns.message.make_query(zone, "SOA", want_dnssec=True)
+    assert "RRSIG" in dns.query.tcp(query, server, timeout=5).answer[1].to_text()
+    assert lab.query(zone, "DNSKEY", server=server)
+
+
+def test_bind_takes_updates_of_its_key_and_the_resolver_finds_its_zones(lab: RunningLab) -> None:
+    lab.update("bind.test", "add probe 60 A 192.0.2.7")
+    try:
+        assert lab.query("probe.bind.test", server=lab.second_dns_server) == ["192.0.2.7"]
+        assert lab.query("probe.bind.test", server=lab.resolver) == ["192.0.2.7"]
+    finally:
+        lab.update("bind.test", "del probe")
+    assert lab.query("probe.bind.test", server=lab.resolver) == []
+
+
 def test_a_member_s_own_zone_is_changed_by_its_owner(lab: RunningLab) -> None:
     lab.update("rosa.test", "add probe 60 A 192.0.2.7")
     try:

@@ -48,6 +48,7 @@ HOSTS: dict[str, Host] = {
     )
 }
 RESOLVER_OFFSET = 11
+SECOND_DNS_OFFSET = 12
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Lab:
     def dns_server(self) -> str:
         """Address of the authoritative server (Knot)."""
         return self.address("services")
+
+    @property
+    def second_dns_server(self) -> str:
+        """Address of the second authoritative server (BIND)."""
+        return self._address(SECOND_DNS_OFFSET)
 
     @property
     def resolver(self) -> str:

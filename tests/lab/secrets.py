@@ -25,7 +25,7 @@ def _tsig() -> str:
 
 def _wanted() -> dict[str, dict[str, Callable[[], str]]]:
     return {
-        "tsig": {"coop": _tsig, "rosa": _tsig, "lab": _tsig},
+        "tsig": {"coop": _tsig, "rosa": _tsig, "lab": _tsig, "bind": _tsig, "writer": _tsig},
         "smtp": {name: _password for name in ACCOUNTS},
         "imap": {"verify": _password},
         "bbb": {"node1": lambda: secrets.token_hex(20), "node2": lambda: secrets.token_hex(20)},

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The services host: Knot, a resolver, Pebble, mail in and out. Configuration is written here, the programs are Debian's."""
+"""The services host: Knot, BIND, a resolver, Pebble, mail in and out. Configuration is written here, the programs are Debian's."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from .engine import LabError, docker, run
 from .hosts import File
 
 HOST = "services"
-UNITS = ("lab-address", "knot", "unbound", "lab-pebble", "lab-acme", "lab-smtp", "dovecot")
+UNITS = ("lab-address", "knot", "named", "unbound", "lab-pebble", "lab-acme", "lab-smtp", "dovecot")
 MAILDIR = "/var/mail/lab/verify"
 PEBBLE_ROOT = "/var/lib/lab-pebble/root.pem"
-ZONES: dict[str, str] = {"meet.test": "coop.", "rosa.test": "rosa.", "lab.test": "lab."}
-"""Zone -> TSIG key that may update and transfer it."""
+ZONES: dict[str, str] = {"meet.test": "coop.", "rosa.test": "rosa.", "lab.test": "lab.", "signed.test": "coop."}
+"""Zone at Knot -> TSIG key that may update and transfer it."""
+BIND_ZONES: dict[str, str] = {"bind.test": "bind.", "bind-signed.test": "bind."}
+"""The same at BIND."""
+SIGNED = ("signed.test", "bind-signed.test")
+"""Zones that their server signs (DNSSEC)."""
+WRITER = "writer."
+"""A key that may update meet.test and bind.test, but not transfer them."""
 WAIT = 40  # seconds
 
 SETUP = """
@@ -28,11 +34,16 @@ getent passwd lab >/dev/null || useradd --system --gid lab --home-dir /var/mail/
 install -d -o lab -g lab -m 0750 /var/mail/lab /var/mail/lab/verify
 chown root:lab /etc/lab /etc/lab/services.key /etc/lab/smtp.json
 chown root:knot /etc/knot/knot.conf
+chown root:bind /etc/bind/named.conf
 chown root:dovecot /etc/dovecot/lab-users
 install -d -o knot -g knot -m 0770 /var/lib/knot
 for zone in /etc/lab/zones/*.zone; do
     kept="/var/lib/knot/${zone##*/}"
     [ -s "$kept" ] || install -o knot -g knot -m 0640 "$zone" "$kept"
+done
+for zone in /etc/lab/zones/bind/*.zone; do
+    kept="/var/lib/bind/${zone##*/}"
+    [ -s "$kept" ] || install -o bind -g bind -m 0640 "$zone" "$kept"
 done
 # As systemctl enable does, without a reload for each of those that have an init script too.
 mkdir -p /etc/systemd/system/multi-user.target.wants
@@ -73,17 +84,26 @@ def files(lab: Lab, secrets: dict[str, dict[str, str]], ca: Path) -> dict[str, d
         "listen": address, "port": 14000, "behind": ["127.0.0.1", 14001],
         "certificate": "/etc/lab/services.crt", "key": "/etc/lab/services.key",
     }
-    zones = {f"/etc/lab/zones/{zone}.zone": File(text.encode()) for zone, text in _zones(lab).items()}
+    zones = {zone: File(text.encode()) for zone, text in _zones(lab).items()}
     return {
         "common": {
             "/etc/lab/services.crt": File((ca / "services.crt").read_bytes() + (ca / "ca.crt").read_bytes()),
             "/etc/lab/services.key": File((ca / "services.key").read_bytes(), 0o640),
         },
         "lab-address": {"/etc/systemd/system/lab-address.service": _unit(
-            "Second address of the lab's services host", f"""Type=oneshot
+            "Further addresses of the lab's services host", f"""Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/ip address replace {lab.resolver}/{lab.subnet.prefixlen} dev eth0""", before="unbound.service knot.service")},
-        "knot": {"/etc/knot/knot.conf": File(_knot(lab, secrets).encode(), 0o640), **zones},
+ExecStart=/bin/ip address replace {lab.resolver}/{lab.subnet.prefixlen} dev eth0
+ExecStart=/bin/ip address replace {lab.second_dns_server}/{lab.subnet.prefixlen} dev eth0""",
+            before="unbound.service knot.service named.service")},
+        "knot": {
+            "/etc/knot/knot.conf": File(_knot(lab, secrets).encode(), 0o640),
+            **{f"/etc/lab/zones/{zone}.zone": zones[zone] for zone in ZONES},
+        },
+        "named": {
+            "/etc/bind/named.conf": File(_named(lab, secrets).encode(), 0o640),
+            **{f"/etc/lab/zones/bind/{zone}.zone": zones[zone] for zone in BIND_ZONES},
+        },
         "unbound": {"/etc/unbound/unbound.conf": File(_unbound(lab).encode())},
         "lab-pebble": {
             "/etc/lab/pebble.json": File(json.dumps(pebble, indent=2).encode()),
@@ -161,12 +181,13 @@ def wait(lab: Lab) -> None:
 
 
 HEALTH = """
-address=$1 resolver=$2
+address=$1 resolver=$2 second=$3
 ask() { kdig +short +timeout=2 +retry=0 "$@" 2>/dev/null | grep -q .; }
 port() {
     python3 -c 'import socket, sys; sys.exit(not socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).recv(4))' "$@" 2>/dev/null
 }
 ask @"$address" meet.test SOA && echo knot
+ask @"$second" bind.test SOA && echo named
 ask @"$resolver" services.lab.test A && echo unbound
 say() {
     curl --silent --max-time 5 --cacert /etc/lab/services.crt --resolve "services.lab.test:14000:$address" \\
@@ -177,14 +198,14 @@ say --fail https://services.lab.test:14000/dir && echo lab-acme
 say https://services.lab.test:15000/cert-status-by-serial/1 && [ -s /var/lib/lab-pebble/root.pem ] && echo lab-pebble
 port "$address" 587 && echo lab-smtp
 port "$address" 143 && echo dovecot
-ip -o address show dev eth0 | grep -q " $resolver/" && echo lab-address
+ip -o address show dev eth0 | grep -q " $resolver/" && ip -o address show dev eth0 | grep -q " $second/" && echo lab-address
 true
 """
 
 
 def health(lab: Lab) -> dict[str, bool]:
     """Which services answer a real question."""
-    command = ["docker", "exec", "-i", lab.container(HOST), "sh", "-s", lab.address(HOST), lab.resolver]
+    command = ["docker", "exec", "-i", lab.container(HOST), "sh", "-s", lab.address(HOST), lab.resolver, lab.second_dns_server]
     done = run(command, data=HEALTH.encode(), check=False, timeout=60)
     good = done.stdout.decode().split()
     return {unit: unit in good for unit in UNITS}
@@ -204,24 +225,32 @@ def _unit(description: str, service: str, *, after: str = "", before: str = "") 
 def _zones(lab: Lab) -> dict[str, str]:
     """Zone files as the lab begins; what is changed by UPDATE later stays."""
     def head(zone: str) -> str:
-        return (
-            f"$ORIGIN {zone}.\n$TTL 60\n@ SOA ns1.lab.test. hostmaster.lab.test. 1 3600 600 604800 5\n@ NS ns1.lab.test.\n"
-        )
+        server = "ns2" if zone in BIND_ZONES else "ns1"
+        soa = f"{server}.lab.test. hostmaster.lab.test. 1 3600 600 604800 5"
+        return f"$ORIGIN {zone}.\n$TTL 60\n@ SOA {soa}\n@ NS {server}.lab.test.\n"
 
     names = "".join(f"{host.name} A {lab.address(host.name)}\n" + "".join(f"{alias} A {lab.address(host.name)}\n" for alias in host.aliases)
                     for host in HOSTS.values())
     return {
-        "lab.test": head("lab.test") + names + "mail MX 10 smtp\n",
+        "lab.test": head("lab.test") + names + f"ns2 A {lab.second_dns_server}\nmail MX 10 smtp\n",
         "meet.test": head("meet.test") + f"pool A {lab.address('pool')}\n",
         "rosa.test": head("rosa.test") + f"meet A {lab.address('host1')}\nwww A 192.0.2.80\n"
         '_coop-verify.meet TXT "coop-verify=meet/rosa"\n',
+        **{zone: head(zone) for zone in ("signed.test", *BIND_ZONES)},
     }
 
 
 def _knot(lab: Lab, secrets: dict[str, dict[str, str]]) -> str:
     keys = "".join(f'  - id: {name}.\n    algorithm: hmac-sha256\n    secret: "{secret}"\n' for name, secret in secrets["tsig"].items())
-    rules = "".join(f"  - id: {name}\n    key: {name}.\n    action: [transfer, update]\n" for name in secrets["tsig"])
-    zones = "".join(f"  - domain: {zone}\n    acl: {key.rstrip('.')}\n" for zone, key in ZONES.items())
+    rules = "".join(
+        f"  - id: {name}\n    key: {name}.\n    action: [{'update' if f'{name}.' == WRITER else 'transfer, update'}]\n"
+        for name in secrets["tsig"]
+    )
+    zones = "".join(
+        f"  - domain: {zone}\n    acl: [{key.rstrip('.')}{', ' + WRITER.rstrip('.') if zone == 'meet.test' else ''}]\n"
+        + ("    dnssec-signing: on\n    dnssec-policy: lab\n" if zone in SIGNED else "")
+        for zone, key in ZONES.items()
+    )
     return f"""# The lab's authoritative server.
 server:
     rundir: "/run/knot"
@@ -234,7 +263,10 @@ database:
     storage: "/var/lib/knot"
 key:
 {keys}acl:
-{rules}template:
+{rules}policy:
+  - id: lab
+    single-type-signing: on
+template:
   - id: default
     storage: "/var/lib/knot"
     file: "%s.zone"
@@ -244,9 +276,37 @@ zone:
 {zones}"""
 
 
+def _named(lab: Lab, secrets: dict[str, dict[str, str]]) -> str:
+    keys = "".join(
+        f'key "{name}." {{ algorithm hmac-sha256; secret "{secrets["tsig"][name]}"; }};\n'
+        for name in sorted({key.rstrip(".") for key in (*BIND_ZONES.values(), WRITER)})
+    )
+    zones = "".join(
+        f'zone "{zone}" {{\n    type primary;\n    file "/var/lib/bind/{zone}.zone";\n    allow-transfer {{ key {key}; }};\n'
+        f"    update-policy {{ grant {key} zonesub ANY; {f'grant {WRITER} zonesub ANY; ' if zone == 'bind.test' else ''}}};\n"
+        + ("    dnssec-policy default;\n    inline-signing yes;\n" if zone in SIGNED else "")
+        + "};\n"
+        for zone, key in BIND_ZONES.items()
+    )
+    return f"""// The lab's second authoritative server.
+options {{
+    directory "/var/cache/bind";
+    listen-on {{ {lab.second_dns_server}; }};
+    listen-on-v6 {{ none; }};
+    recursion no;
+    notify no;
+    allow-transfer {{ none; }};
+}};
+controls {{ }};
+{keys}{zones}"""
+
+
 def _unbound(lab: Lab) -> str:
-    stubs = "".join(f'stub-zone:\n    name: "{zone}"\n    stub-addr: {lab.dns_server}\n    stub-no-cache: yes\n' for zone in ZONES)
-    return f"""# The lab's resolver: its own zones from Knot, uncached; everything else from where this machine asks.
+    servers = {**dict.fromkeys(ZONES, lab.dns_server), **dict.fromkeys(BIND_ZONES, lab.second_dns_server)}
+    stubs = "".join(
+        f'stub-zone:\n    name: "{zone}"\n    stub-addr: {server}\n    stub-no-cache: yes\n' for zone, server in servers.items()
+    )
+    return f"""# The lab's resolver: its own zones from Knot and BIND, uncached; everything else from where this machine asks.
 server:
     interface: {lab.resolver}
     interface: 127.0.0.1

@@ -43,6 +43,11 @@ class RunningLab:
         return self.config.dns_server
 
     @property
+    def second_dns_server(self) -> str:
+        """Address of the second authoritative name server."""
+        return self.config.second_dns_server
+
+    @property
     def resolver(self) -> str:
         """Address of the recursive name server."""
         return self.config.resolver
@@ -104,11 +109,12 @@ class RunningLab:
 
     def update(self, zone: str, *lines: str) -> None:
         """Change a zone as its owner does by hand, with knsupdate's own lines, e.g. "add meet 60 A 192.0.2.1" (names in the zone)."""
-        from tests.lab.services import ZONES
+        from tests.lab.services import BIND_ZONES, ZONES
 
-        key = ZONES[zone]
+        key = {**ZONES, **BIND_ZONES}[zone]
         secret = self.secrets["tsig"][key.rstrip(".")]
-        head = [f"server {self.dns_server}", f"zone {zone}.", f"origin {zone}.", f"key hmac-sha256:{key} {secret}"]
+        server = self.second_dns_server if zone in BIND_ZONES else self.dns_server
+        head = [f"server {server}", f"zone {zone}.", f"origin {zone}.", f"key hmac-sha256:{key} {secret}"]
         script = "\n".join([*head, *lines, "send", ""])
         done = self.exec("services", ["knsupdate"], script)
         assert done.returncode == 0 and "error" not in done.stderr.lower(), done

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import dns.rdata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from ansible_collections.meet.coop.plugins.module_utils._dns.records import RRse
 from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import MESSAGE_LIMIT, Server, TsigKey
 
 ORIGIN = zone_name("meet.test")
-OURS = Scope("ours", "sunflower")
+OURS = Scope("ours", "sunflower", ORIGIN)
 
 
 def rr(name: str, rtype: str, *values: str, ttl: int = 300) -> RRset:
@@ -133,7 +134,34 @@ def test_wrong_lists() -> None:
     assert "can't be a CNAME" in refusal({}, [rr("@", "CNAME", "h.test.org")])
     assert "stand beside A" in refusal({}, [rr("s", "A", "192.0.2.1"), rr("s", "CNAME", "h.test.org")])
     assert "NS records belong" in refusal({}, [rr("@", "NS", "ns.test.org")])
-    assert "under _coop" in refusal({}, [rr("_coop.x", "A", "192.0.2.1")])
+    assert "under _coop" in refusal({}, [rr("_coop.x", "TXT", "x")])
+    assert "wildcard can't be a delegation" in refusal({}, [rr("*.x", "NS", "ns.test.org")])
+    long = ".".join(["l" * 61] * 3 + ["l" * 55])
+    assert "too long: with the _coop of its mark" in refusal({}, [rr(long, "TXT", "x")])
+
+
+def test_delegations_hide_nothing() -> None:
+    cut = rr("sub", "NS", "ns1.sub.meet.test", "ns.test.org")
+    glue, below = rr("ns1.sub", "A", "192.0.2.53"), rr("www.sub", "A", "192.0.2.1")
+    assert len(plan({}, [cut, glue]).changes) == 4
+    assert "www.sub A would never be answered: sub NS" in refusal({}, [cut, below])
+    assert "www.sub A would never be answered: sub NS" in refusal(zone(cut), [below])
+    assert "sub TXT would never be answered" in refusal(zone(cut), [rr("sub", "TXT", "x")])
+    assert "sub NS would hide the existing www.sub A" in refusal(zone(below), [cut])
+    both = zone(cut, mark("sub", "NS"), below)
+    assert not plan(both, [cut]), "what was hidden before is no reason to refuse"
+    moved = plan(zone(below, mark("www.sub", "A")), [cut])
+    assert ("www.sub", "A", "delete") in shown(moved)
+    assert ("www.sub", "A", "create") in shown(plan(zone(cut, mark("sub", "NS")), [below])), "the delegation goes, the record comes"
+    dname = RRset("old", "DNAME", 60, frozenset({dns.rdata.from_text("IN", "DNAME", "new.test.org.")}))
+    assert "x.old A would never be answered: old DNAME" in refusal(zone(dname), [rr("x.old", "A", "192.0.2.1")])
+    assert plan(zone(dname), [rr("old", "A", "192.0.2.1")])
+
+
+def test_a_cname_that_replaces_rests_on_nothing_else_being_there() -> None:
+    (update,) = Server(ORIGIN, "127.0.0.1").updates(plan(zone(rr("s", "A", "192.0.2.9"), mark("s", "A")), [rr("s", "CNAME", "h.test.org")]))
+    lines = [line for rrset in update.prerequisite for line in rrset.to_text().splitlines()]
+    assert {"s.meet.test. NONE TXT", "s.meet.test. NONE AAAA", "s.meet.test. NONE MX"} <= set(lines)
 
 
 @pytest.mark.parametrize(

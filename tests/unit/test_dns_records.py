@@ -34,6 +34,7 @@ def sent(name: str, rtype: str, ttl: int, *values: str) -> RRset:
         ("TXT", "a b", '"a" " " "b"'),
         ("TXT", "x" * 300, f'"{"x" * 100}" "{"x" * 200}"'),
         ("TXT", "grüße", '"gr\\195\\188\\195\\159e"'),
+        ("TLSA", f"3 1 1 {'AB' * 20} {'CD' * 12}", f"3 1 1 {'ab' * 20}{'cd' * 12}"),
         ("TXT", '"already" "quoted"', '"alreadyquoted"'),
         ("CAA", '0 issue "letsencrypt.org"', "0 issue letsencrypt.org"),
     ],
@@ -48,6 +49,16 @@ def test_same_value(rtype: str, written: str, on_the_wire: str) -> None:
 )
 def test_different_value(ttl: int, rtype: str, values: list[str]) -> None:
     assert not make_rrset("x", "A", 300, ["192.0.2.1"], ORIGIN).same(sent("x", rtype, ttl, *values))
+
+
+def test_values_that_differ_in_chunks_only_are_one_record() -> None:
+    assert len(make_rrset("x", "TXT", 300, ["ab", '"a" "b"'], ORIGIN).rdatas) == 1
+
+
+def test_a_name_with_line_ends_is_refused_in_one_line() -> None:
+    with pytest.raises(RecordError, match=r"record 'x\\ny' A") as caught:
+        make_rrset("x\ny", "A", 300, ["192.0.2.1"], ORIGIN)
+    assert "\n" not in str(caught.value)
 
 
 def test_txt_case_matters() -> None:
@@ -70,6 +81,11 @@ def test_names_are_relative(name: str, relative: str) -> None:
         ("x", "MX", ["10 mail"], "whole host name"),
         ("x", "MX", ["mail.example.org"], "not a value of a MX record"),
         ("x", "HINFO", ["a b"], "not managed here"),
+        ("_x", "A", ["192.0.2.1"], "not a host name"),
+        ("x:y", "MX", ["10 m.example.org"], "not a host name"),
+        ("x", "MX", ["10 m_x.example.org"], "not a host name"),
+        ("x", "TLSA", ["3 1 1 zz"], "not a value of a TLSA record"),
+        ("x", "TXT", ["y" * 17_000], "an update takes 16000"),
         ("x", "A", [], "no values"),
         ("x", "CNAME", ["a.b", "c.d"], "takes one value"),
         ("x.example.org.", "A", ["192.0.2.1"], "outside the zone"),

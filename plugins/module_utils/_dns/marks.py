@@ -11,9 +11,10 @@ records of C(meet) were made by the deployment C(ourcoop) for C(sunflower). What
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import dns
-from ansible_collections.meet.coop.plugins.module_utils._dns.records import RecordError, RRset, Snapshot, make_rdata
+from ansible_collections.meet.coop.plugins.module_utils._dns.records import RecordError, RRset, Snapshot, absolute_name, make_rdata
 
 PREFIX = "_coop"
 HERITAGE = "meet.coop"
@@ -57,12 +58,16 @@ def marked_label(name: str) -> str:
     return f"{'*' if first == _WILDCARD else first}{dot}{rest}"
 
 
-def check_markable(label: str) -> None:
+def check_markable(label: str, origin: Any) -> None:
     """Names that can't carry a mark can't be managed."""
     if is_mark_name(label):
         raise RecordError(f"'{label}': names under {PREFIX} are the marks of this tool; choose another name")
     if label.split(".", 1)[0] == _WILDCARD:
         raise RecordError(f"'{label}': the name {_WILDCARD} is reserved for the marks of wildcards")
+    try:
+        absolute_name(mark_name(label), origin)
+    except dns.name.NameTooLong as error:
+        raise RecordError(f"'{label}' is too long: with the {PREFIX} of its mark it exceeds the 255 octets of a DNS name") from error
 
 
 def parse_mark(name: str, rrset: RRset) -> Mark:

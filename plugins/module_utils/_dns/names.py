@@ -10,7 +10,10 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 
 class RecordError(CoopError):
-    """A record as the user wrote it can't be a DNS record."""
+    """A record as the user wrote it can't be a DNS record. What it quotes of that may hold line ends, the message does not."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in message))
 
 
 def ascii_name(name: str) -> str:

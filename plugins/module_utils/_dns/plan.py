@@ -6,22 +6,39 @@
 
 Rules, each of them a refusal that names the record and what to write instead:
 an existing record without our mark is never changed, deleted or adopted unless C(adopt) names it; a name marked by
-another deployment or for another member is not ours; a CNAME never meets other records; and one run removes no
-more than a share of all names this deployment has marked.
+another deployment or for another member is not ours; a CNAME never meets other records; nothing is written where a
+delegation hides it, and no delegation hides what exists; and one run removes no more than a share of all names this
+deployment has marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.meet.coop.plugins.module_utils._dns.marks import Mark, check_markable, mark_name, read_marks
-from ansible_collections.meet.coop.plugins.module_utils._dns.records import RecordError, RRset, Snapshot, relative_name
+from ansible_collections.meet.coop.plugins.module_utils._dns.marks import (
+    Mark,
+    check_markable,
+    is_mark_name,
+    mark_name,
+    marked_label,
+    read_marks,
+)
+from ansible_collections.meet.coop.plugins.module_utils._dns.records import (
+    TYPES,
+    RecordError,
+    RRset,
+    Snapshot,
+    absolute_name,
+    relative_name,
+)
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 _BESIDE_CNAME = frozenset({"RRSIG", "NSEC", "NSEC3", "KEY"})
 """Types that may stand beside a CNAME (RFC 2181 section 10.1, RFC 4034)."""
+_AT_A_CUT = frozenset({"NS", "DS"}) | _BESIDE_CNAME
+"""Types that are answered at a delegation."""
 
 
 class PlanRefused(CoopError):
@@ -34,10 +51,11 @@ class PlanRefused(CoopError):
 
 @dataclass(frozen=True)
 class Scope:
-    """On whose behalf a run acts: it sees and prunes only names marked for this deployment and member."""
+    """On whose behalf a run acts, and in which zone: it sees and prunes only names marked for this deployment and member."""
 
     deployment: str
     member: str
+    origin: Any
 
 
 @dataclass(frozen=True)
@@ -75,24 +93,29 @@ class Plan:
 
     @property
     def labels(self) -> list[str]:
-        """Names with a change, without their marks."""
-        return sorted({change.rrset.name for change in self.changes if not change.rrset.name.startswith("_coop")})
+        """Names with a change, whether of their records or of their mark."""
+        names = (change.rrset.name for change in self.changes)
+        return sorted({marked_label(name) if is_mark_name(name) else name for name in names})
 
 
 class Adoption:
     """Which existing records the user named to be taken over: C(name) or C(name/TYPE)."""
 
     def __init__(self, entries: Iterable[str], origin: Any) -> None:
-        self._names: set[tuple[str, str | None]] = set()
+        self._entries: set[tuple[str, str | None]] = set()
         for entry in entries:
             name, _slash, rtype = entry.partition("/")
-            self._names.add((relative_name(name, origin), rtype.strip().upper() or None))
+            self._entries.add((relative_name(name, origin), rtype.strip().upper() or None))
 
     def names(self, name: str, rtype: str) -> bool:
-        return (name, None) in self._names or (name, rtype) in self._names
+        return (name, None) in self._entries or (name, rtype) in self._entries
+
+    @property
+    def labels(self) -> set[str]:
+        return {name for name, _rtype in self._entries}
 
 
-def group_desired(desired: Iterable[RRset]) -> dict[str, dict[str, RRset]]:
+def group_desired(desired: Iterable[RRset], origin: Any) -> dict[str, dict[str, RRset]]:
     """Desired record sets by name and type, checked against one another. Raises PlanRefused with all problems."""
     wanted: dict[str, dict[str, RRset]] = {}
     problems = []
@@ -103,7 +126,7 @@ def group_desired(desired: Iterable[RRset]) -> dict[str, dict[str, RRset]]:
         types[rrset.type] = rrset
     for name, types in sorted(wanted.items()):
         try:
-            check_markable(name)
+            check_markable(name, origin)
         except RecordError as error:
             problems.append(str(error))
         if "CNAME" in types and name == "@":
@@ -113,6 +136,8 @@ def group_desired(desired: Iterable[RRset]) -> dict[str, dict[str, RRset]]:
             problems.append(f"{name}: a CNAME can't stand beside {others}; write one or the other")
         if "NS" in types and name == "@":
             problems.append("the zone's own NS records belong to its server; only delegations below it are managed")
+        if "NS" in types and name.startswith("*"):
+            problems.append(f"{name}: a wildcard can't be a delegation (RFC 4592); write one NS record for each name")
     if problems:
         raise PlanRefused(problems)
     return wanted
@@ -120,7 +145,7 @@ def group_desired(desired: Iterable[RRset]) -> dict[str, dict[str, RRset]]:
 
 def make_plan(current: Snapshot, desired: Iterable[RRset], scope: Scope, adoption: Adoption, max_delete_share: float) -> Plan:
     """The changes that bring C(current) to C(desired) within C(scope). Raises PlanRefused with every problem at once."""
-    wanted = group_desired(desired)
+    wanted = group_desired(desired, scope.origin)
     marks = read_marks(current)
     types_at: dict[str, set[str]] = {}
     for name, rtype in current:
@@ -145,6 +170,7 @@ def make_plan(current: Snapshot, desired: Iterable[RRset], scope: Scope, adoptio
             _change(plan, current, label, rtype, None)
         _change(plan, current, mark_name(label), "TXT", None)
 
+    problems += _hidden(current, wanted, mine, scope.origin)
     of_deployment = sum(mark.readable and mark.owner == scope.deployment for mark in marks.values())
     allowed = max(1, int(max_delete_share * of_deployment))
     if len(removed) > allowed:
@@ -157,6 +183,57 @@ def make_plan(current: Snapshot, desired: Iterable[RRset], scope: Scope, adoptio
         raise PlanRefused(problems)
     plan.changes.sort(key=lambda change: (change.rrset.name, change.rrset.type))
     return plan
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    """The names above a relative name, below the zone's own, nearest first."""
+    _first, dot, rest = name.partition(".")
+    while dot:
+        yield rest
+        _first, dot, rest = rest.partition(".")
+
+
+def _hidden(current: Snapshot, wanted: dict[str, dict[str, RRset]], mine: dict[str, Mark], origin: Any) -> list[str]:
+    """Why records would never be answered: they stand at or below a delegation (other than its addresses), or below a DNAME."""
+    cuts: dict[str, RRset] = {}
+    for (name, rtype), rrset in current.items():
+        if rtype in ("NS", "DNAME") and name != "@" and not (name in mine and rtype in mine[name].types):
+            cuts[name] = rrset
+    existing_cuts = {name for name, rtype in current if rtype in ("NS", "DNAME")}
+    cuts.update((name, types["NS"]) for name, types in wanted.items() if "NS" in types)
+    if not cuts:
+        return []
+
+    def cut_above(name: str, rtype: str) -> RRset | None:
+        for place in (name, *_ancestors(name)):
+            cut = cuts.get(place)
+            if cut is None or (place == name and (cut.type == "DNAME" or rtype in _AT_A_CUT)):
+                continue
+            glue = cut.type == "NS" and rtype in ("A", "AAAA")
+            if glue and absolute_name(name, origin) in {rdata.target for rdata in cut.rdatas}:
+                continue
+            return cut
+        return None
+
+    problems = []
+    for name, types in sorted(wanted.items()):
+        for rtype in sorted(types):
+            cut = cut_above(name, rtype)
+            if cut is not None:
+                problems.append(
+                    f"{name} {rtype} would never be answered: {cut.name} {cut.type} ({', '.join(cut.values)}) hands that name to another "
+                    "zone; write the record there, or remove the delegation first"
+                )
+    new_cuts = {name for name, types in wanted.items() if "NS" in types} - existing_cuts
+    if new_cuts:
+        for name, rtype in sorted(current):
+            ours = name in mine and rtype in mine[name].types
+            if ours or is_mark_name(name) or rtype in _BESIDE_CNAME or not new_cuts.intersection((name, *_ancestors(name))):
+                continue
+            cut = cut_above(name, rtype)
+            if cut is not None and cut.name in new_cuts:
+                problems.append(f"{cut.name} NS would hide the existing {name} {rtype}, which carries no mark of ours; move that first")
+    return problems
 
 
 def _mark_refusal(label: str, mark: Mark | None, scope: Scope) -> str | None:
@@ -190,7 +267,11 @@ def _plan_name(
 
     if "CNAME" in types:
         in_the_way = existing_types - _BESIDE_CNAME - set(types) - managed
-        if not existing_types:
+        if existing_types:
+            # A server drops a CNAME that meets anything else without a word, so nothing may have come meanwhile.
+            for rtype in TYPES:
+                plan.seen.setdefault((label, rtype), current.get((label, rtype)))
+        else:
             plan.unused.append(label)
     else:
         in_the_way = (existing_types & {"CNAME"}) - managed

@@ -19,13 +19,19 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import dns
 from ansible_collections.meet.coop.plugins.module_utils._dns.names import RecordError, ascii_name
 
-TYPES = ("A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TXT")
+TYPES = ("A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TLSA", "TXT")
 """Record types that can be managed."""
 
 SINGLETONS = ("CNAME",)
 _TARGET_LAST = ("CNAME", "MX", "NS", "SRV")
+_HOST_OWNERS = ("A", "AAAA", "MX")
+_HOST_TARGETS = ("MX", "NS", "SRV")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+"""Host names (RFC 1123). Some servers refuse others as owners of addresses and as targets (BIND's check-names), some don't."""
 _TXT_CHUNK = 255
 MAX_TTL = 2**31 - 1
+MAX_OCTETS = 16_000
+"""Of one record set: an update holds it twice, as it was and as it will be, beside other things, in at most 65,535."""
 
 
 def zone_name(zone: str) -> Any:
@@ -137,6 +143,8 @@ def _presentation(rtype: str, value: str) -> str:
         fields = value.split()
         if fields:
             fields[-1] = _absolute_target(fields[-1])
+            if rtype in _HOST_TARGETS and fields[-1] != "." and not _HOST.fullmatch(fields[-1][:-1]):
+                raise RecordError(f"'{fields[-1]}' is not a host name (letters, digits and hyphens), so servers refuse it here")
         return " ".join(fields)
     return value
 
@@ -161,11 +169,16 @@ def make_rrset(name: str, rtype: str, ttl: int, values: Iterable[str], origin: A
         raise RecordError(f"record '{name}' {rtype}: ttl {ttl} is not between 0 and {MAX_TTL}")
     try:
         relative = relative_name(name, origin)
-        rdatas = frozenset(make_rdata(rtype, value) for value in values)
+        rdatas = frozenset({_canonical(rdata): rdata for rdata in (make_rdata(rtype, value) for value in values)}.values())
     except RecordError as error:
         raise RecordError(f"record '{name}' {rtype}: {error}") from error
     if not rdatas:
         raise RecordError(f"record '{name}' {rtype}: has no values; leave the record out of the list to remove it")
+    if rtype in _HOST_OWNERS and relative != "@" and not _HOST.fullmatch(relative.removeprefix("*.")) and relative != "*":
+        raise RecordError(f"record '{name}' {rtype}: the name is not a host name (letters, digits and hyphens), so servers refuse it")
+    octets = sum(len(rdata.to_wire()) for rdata in rdatas)
+    if octets > MAX_OCTETS:
+        raise RecordError(f"record '{name}' {rtype}: its values are {octets} octets long; an update takes {MAX_OCTETS}, so write less")
     if rtype in SINGLETONS and len(rdatas) > 1:
         raise RecordError(f"record '{name}' {rtype}: takes one value, not {len(rdatas)}")
     return RRset(relative, rtype, ttl, rdatas)

@@ -2,29 +2,36 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to meet.coop: one DNS server spoken to by zone transfer (AXFR) and dynamic update (RFC 2136), both signed (TSIG)."""
+"""Private to meet.coop: one DNS server spoken to by zone transfer (AXFR), queries and dynamic update (RFC 2136), all signed (TSIG)."""
 
 from __future__ import annotations
 
 import binascii
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._dns._dnspython import dns
-from ansible_collections.meet.coop.plugins.module_utils._dns.marks import is_mark_name, marked_label
+from ansible_collections.meet.coop.plugins.module_utils._dns.marks import is_mark_name, mark_name, marked_label
 from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Change, Plan
-from ansible_collections.meet.coop.plugins.module_utils._dns.records import RRset, absolute_name, relative_text
+from ansible_collections.meet.coop.plugins.module_utils._dns.records import TYPES, RRset, absolute_name, relative_text
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 TSIG_ALGORITHMS = ("hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512")
-MESSAGE_LIMIT = 48_000
-"""Octets of update sections per message: the limit over TCP is 65,535, less prerequisites and signature."""
+MESSAGE_LIMIT = 60_000
+"""Octets of prerequisites and updates per message: the limit over TCP is 65,535, less question and signature."""
+LOOKED_AT = (*TYPES, "DNAME", "DS", "HINFO", "HTTPS", "LOC", "NAPTR", "OPENPGPKEY", "PTR", "RP", "SMIMEA", "SPF", "SSHFP", "SVCB", "URI")
+"""Types that are asked for by name where a zone can't be transferred."""
 
 
 class ServerError(CoopError):
     """The server can't be reached, or refuses."""
+
+
+class TransferRefused(ServerError):
+    """The server owns the zone, but does not hand it out as a whole."""
 
 
 class ZoneChanged(Exception):
@@ -78,7 +85,7 @@ class Server:
         return {"keyring": keyring, "keyname": next(iter(keyring)), "keyalgorithm": dns.name.from_text(self.key.algorithm)}
 
     def observe(self) -> dict[tuple[str, str], RRset]:
-        """The whole zone by AXFR. Raises ServerError."""
+        """The whole zone by AXFR. Raises TransferRefused, ServerError."""
         tsig = self._tsig()
         address = self._address()
         found: dict[tuple[str, str], list[Any]] = {}
@@ -95,6 +102,64 @@ class Server:
         except Exception as error:
             raise self._explained(error, "zone transfer (AXFR)") from error
         return {key: RRset(key[0], key[1], ttls[key], frozenset(rdatas)) for key, rdatas in found.items()}
+
+    def observe_names(self, labels: Iterable[str]) -> dict[tuple[str, str], RRset]:
+        """What stands at some names and their marks, asked for one by one. Raises ServerError.
+
+        An answer may come from a wildcard. Whether a name has records of its own, an update tells that has a prerequisite and no change.
+        """
+        found: dict[tuple[str, str], RRset] = {}
+        with self._connection() as connection:
+            for label in sorted(labels):
+                for name, types in ((label, LOOKED_AT), (mark_name(label), ("TXT",))):
+                    for rtype in types:
+                        answers = self._ask(connection, name, rtype)
+                        if answers is None:
+                            break
+                        for rrset in answers:
+                            if rrset.key not in found and self._has(connection, rrset):
+                                found[rrset.key] = rrset
+        return found
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        try:
+            with socket.create_connection((self._address(), self.port), timeout=self.timeout) as connection:
+                connection.setblocking(False)
+                yield connection
+        except (OSError, EOFError, dns.exception.DNSException) as error:
+            raise self._explained(error, "query") from error
+
+    def _ask(self, connection: Any, name: str, rtype: str) -> list[RRset] | None:
+        """The record sets of that type (or the CNAME) at a name; None when the name does not exist."""
+        owner = absolute_name(name, self.zone)
+        query = dns.message.make_query(owner, rtype)
+        tsig = self._tsig()
+        if tsig:
+            query.use_tsig(tsig["keyring"], tsig["keyname"], algorithm=tsig["keyalgorithm"])
+        answer = dns.query.tcp(query, "", timeout=self.timeout, sock=connection)
+        if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            raise ServerError(self._refusal(answer.rcode(), f"query for {name} {rtype}"))
+        cuts = [rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.NS and rrset.name != self.zone]
+        cuts += [rrset for rrset in answer.answer if rrset.rdtype == dns.rdatatype.DNAME and rrset.name != owner]
+        if cuts:
+            place = relative_text(cuts[0].name, self.zone)
+            kind = dns.rdatatype.to_text(cuts[0].rdtype)
+            raise ServerError(f"{self._where}: {name} is hidden by {place} {kind}; allow the transfer to see it")
+        if not answer.flags & dns.flags.AA:
+            raise ServerError(f"{self._where}: answers for {name} without authority; write the primary server of the zone")
+        if answer.rcode() == dns.rcode.NXDOMAIN and not answer.answer:
+            return None
+        here = [rrset for rrset in answer.answer if rrset.name == owner and dns.rdatatype.to_text(rrset.rdtype) in (rtype, "CNAME")]
+        return [RRset(name, dns.rdatatype.to_text(rrset.rdtype), rrset.ttl, frozenset(rrset)) for rrset in here]
+
+    def _has(self, connection: Any, rrset: RRset) -> bool:
+        probe = dns.update.UpdateMessage(self.zone, **self._tsig())
+        probe.present(absolute_name(rrset.name, self.zone), rrset.type)
+        rcode = dns.query.tcp(probe, "", timeout=self.timeout, sock=connection).rcode()
+        if rcode not in (dns.rcode.NOERROR, dns.rcode.NXRRSET, dns.rcode.NXDOMAIN):
+            raise ServerError(self._refusal(rcode, "update"))
+        return bool(rcode == dns.rcode.NOERROR)
 
     def apply(self, plan: Plan) -> None:
         """Send the plan, normally as one UPDATE whose prerequisites are the record sets it was made against.
@@ -121,27 +186,37 @@ class Server:
         by_label: dict[str, list[Change]] = {}
         for change in plan.changes:
             by_label.setdefault(_label(change.rrset.name), []).append(change)
+        seen: dict[str, list[tuple[tuple[str, str], RRset | None]]] = {}
+        sizes: dict[str, int] = {}
+        for key, before in plan.seen.items():
+            label = _label(key[0])
+            seen.setdefault(label, []).append((key, before))
+            sizes[label] = sizes.get(label, 0) + _size(before) + len(key[0]) + 64
         batch: list[str] = []
         size = 0
         for label, changes in by_label.items():
-            octets = sum(_size(change.before) + _size(change.after) for change in changes) + 64
+            octets = sum(_size(change.after) for change in changes) + sizes.get(label, 0) + 64 * (len(changes) + 2)
             if batch and size + octets > MESSAGE_LIMIT:
-                yield self._update(plan, batch, by_label)
+                yield self._update(plan, batch, by_label, seen)
                 batch, size = [], 0
             batch.append(label)
             size += octets
         if batch:
-            yield self._update(plan, batch, by_label)
+            yield self._update(plan, batch, by_label, seen)
 
-    def _update(self, plan: Plan, labels: list[str], by_label: dict[str, list[Change]]) -> Any:
+    def _update(
+        self,
+        plan: Plan,
+        labels: list[str],
+        by_label: dict[str, list[Change]],
+        seen: dict[str, list[tuple[tuple[str, str], RRset | None]]],
+    ) -> Any:
         update = dns.update.UpdateMessage(self.zone, **self._tsig())
         chosen = set(labels)
         for name in plan.unused:
             if name in chosen:
                 update.absent(absolute_name(name, self.zone))
-        for (name, rtype), before in plan.seen.items():
-            if _label(name) not in chosen:
-                continue
+        for (name, rtype), before in (entry for label in labels for entry in seen.get(label, ())):
             owner = absolute_name(name, self.zone)
             if before is None:
                 update.absent(owner, rtype)
@@ -178,7 +253,8 @@ class Server:
         elif isinstance(error, dns.tsig.PeerBadTime | dns.tsig.BadTime):
             reason = f"does not accept the time of the signature ({key}): set the clocks of both machines"
         elif isinstance(error, dns.query.TransferError):
-            return ServerError(self._refusal(rcode, what))
+            refused = rcode in (dns.rcode.REFUSED, dns.rcode.NOTIMP) or (rcode == dns.rcode.NOTAUTH and self._is_authoritative())
+            return (TransferRefused if refused else ServerError)(self._refusal(rcode, what))
         elif isinstance(error, dns.exception.FormError) and self.key:
             reason = f"answered the {what} without a signature: it does not let the {key} do that"
         elif isinstance(error, ConnectionRefusedError):

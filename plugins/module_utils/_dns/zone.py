@@ -6,19 +6,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+import time
+from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Adoption, Change, Plan, PlanRefused, Scope, make_plan
-from ansible_collections.meet.coop.plugins.module_utils._dns.records import RecordError, check_identifier, make_rrset, zone_name
-from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import TSIG_ALGORITHMS, OutcomeUnknown, Server, TsigKey, ZoneChanged
+from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Change, Plan, PlanRefused
+from ansible_collections.meet.coop.plugins.module_utils._dns.records import Snapshot, relative_name
+from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import (
+    TSIG_ALGORITHMS,
+    OutcomeUnknown,
+    Server,
+    ServerError,
+    TransferRefused,
+    TsigKey,
+    ZoneChanged,
+)
+from ansible_collections.meet.coop.plugins.module_utils._dns.wanted import WANTED_SPEC, Progress, Wanted
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
-TRIES = 3
-"""How often a plan is made anew when the zone changes under it."""
+TRIES = 5
+"""How often a plan is sent before we give up because others keep changing the zone."""
+SETTLE = 3.0
+"""Seconds that a server may take to show what it accepted (BIND signs a zone after it has answered)."""
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "zone": {"type": "str", "required": True},
+    **WANTED_SPEC,
     "server": {"type": "str", "required": True},
     "port": {"type": "int", "default": 53},
     "tsig": {
@@ -29,21 +42,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "secret": {"type": "str", "required": True, "no_log": True},
         },
     },
-    "deployment": {"type": "str", "required": True},
-    "member": {"type": "str", "required": True},
-    "records": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "type": {"type": "str", "required": True},
-            "ttl": {"type": "int", "default": 300},
-            "values": {"type": "list", "elements": "str", "required": True, "aliases": ["value"]},
-        },
-    },
-    "adopt": {"type": "list", "elements": "str", "default": []},
-    "max_delete_share": {"type": "float", "default": 0.3},
+    "former_names": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "int", "default": 10},
 }
 
@@ -52,81 +51,102 @@ class ZoneTask:
     """One run of dns_zone: the verbs observe, diff and apply over one zone and one scope."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        self.origin = zone_name(params["zone"])
-        self.scope = Scope(check_identifier("deployment", params["deployment"]), check_identifier("member", params["member"]))
-        self.max_delete_share = float(params["max_delete_share"])
-        if not 0 <= self.max_delete_share <= 1:
-            raise RecordError(f"max_delete_share {self.max_delete_share:g} is not between 0 and 1")
+        self.wanted = Wanted(params)
         tsig = params.get("tsig")
         self.server = Server(
-            zone=self.origin,
+            zone=self.wanted.origin,
             host=params["server"],
             port=params["port"],
             key=TsigKey(tsig["name"], tsig["algorithm"], tsig["secret"]) if tsig else None,
             timeout=float(params["timeout"]),
         )
-        self.adoption = Adoption(params["adopt"] or [], self.origin)
-        self.desired = []
-        problems = []
-        for number, record in enumerate(params["records"], start=1):
+        self.former = {relative_name(name, self.wanted.origin) for name in params.get("former_names") or []}
+        self.refused: TransferRefused | None = None
+        self.progress = Progress()
+
+    def observe(self) -> Snapshot:
+        """The zone by transfer; where the server refuses that, the names of this run by queries. Raises CoopError."""
+        if self.refused is None:
             try:
-                self.desired.append(make_rrset(record["name"], record["type"], record["ttl"], record["values"], self.origin))
-            except RecordError as error:
-                problems.append(f"records[{number}]: {error}")
-        if problems:
-            raise PlanRefused(problems)
+                self.progress.snapshot = self.server.observe()
+                return self.progress.snapshot
+            except TransferRefused as refused:
+                self.refused = refused
+        labels = {rrset.name for rrset in self.wanted.desired} | self.wanted.adoption.labels | self.former
+        if not labels:
+            raise ServerError(f"{self.refused}; so the names to remove can't be found: allow the transfer, or write former_names")
+        delegations = sorted(rrset.name for rrset in self.wanted.desired if rrset.type == "NS")
+        if delegations:
+            raise ServerError(
+                f"{self.refused}; delegations ({', '.join(delegations)}) can't be judged by queries: allow the transfer, or leave them out"
+            )
+        try:
+            self.progress.snapshot = self.server.observe_names(labels)
+        except ServerError as error:
+            raise ServerError(f"{self.refused}; and by queries: {error}") from error
+        return self.progress.snapshot
 
     def diff(self) -> Plan:
         """Read the zone and plan."""
-        return make_plan(self.server.observe(), self.desired, self.scope, self.adoption, self.max_delete_share)
+        return self.wanted.diff(self.observe())
 
     def run(self, check_mode: bool = False) -> dict[str, Any]:
         """Bring the zone to its desired records; the result for Ansible. Raises CoopError."""
-        done: list[Change] = []
-        unanswered: CoopError | None = None
-        for attempt in range(TRIES + 1):
-            plan = self.diff()
-            if check_mode or not plan:
-                return self._result(plan.changes or done)
-            if attempt == TRIES:
-                break
+        plan = self._next(None)
+        if check_mode:
+            return self._result(plan.changes)
+        trouble: CoopError | None = None
+        for attempt in range(TRIES):
+            if not plan:
+                return self._result(self.progress.made())
+            self.progress.note(plan)
+            sent: Plan | None = plan
+            refusal = None
             try:
                 self.server.apply(plan)
             except ZoneChanged:
-                unanswered, done = None, []
-                continue
+                sent, trouble = None, None
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))
             except OutcomeUnknown as unknown:
-                unanswered = unknown.error
-            done = plan.changes
-        raise unanswered or CoopError(
-            f"zone {self.origin.to_text(omit_final_dot=True)}: changed {TRIES} times while being updated, or does not show what its server "
-            f"accepted ({', '.join(plan.labels)}); find out who else writes it, then run again"
+                trouble = unknown.error
+            except ServerError as error:
+                sent, refusal = None, error
+            plan = self._next(sent, refusal or trouble)
+            if refusal is not None and plan:
+                raise ServerError(f"{refusal}; {self.progress.account()}")
+        if not plan:
+            return self._result(self.progress.made())
+        raise trouble or CoopError(
+            f"zone {self.wanted.zone}: changed {TRIES} times while being updated, or does not show what its server accepted "
+            f"({', '.join(plan.labels)}); {self.progress.account()}; find out who else writes it, then run again"
         )
 
-    def _result(self, changes: Sequence[Change]) -> dict[str, Any]:
-        before = [line for change in changes for line in self._lines(change.before)]
-        after = [line for change in changes for line in self._lines(change.after)]
-        zone = self.origin.to_text(omit_final_dot=True)
-        return {
-            "changed": bool(changes),
-            "changes": [
-                {
-                    "name": change.rrset.name,
-                    "type": change.rrset.type,
-                    "action": change.action,
-                    "before": change.before.as_dict() if change.before else None,
-                    "after": change.after.as_dict() if change.after else None,
-                }
-                for change in changes
-            ],
-            "diff": {
-                "before_header": zone,
-                "after_header": zone,
-                "before": "".join(f"{line}\n" for line in before),
-                "after": "".join(f"{line}\n" for line in after),
-            },
-        }
+    def _next(self, sent: Plan | None, trouble: CoopError | None = None) -> Plan:
+        """What is still to be done. While nothing shows of a plan that was sent, the server is given a moment.
 
-    @staticmethod
-    def _lines(rrset: Any) -> list[str]:
-        return [f"{rrset.name} {rrset.ttl} IN {rrset.type} {value}" for value in rrset.values] if rrset else []
+        What shows in part is planned anew at once: Knot leaves out the CNAME where an update of a signed zone replaces addresses by it.
+        """
+        deadline = time.monotonic() + SETTLE
+        pause = 0.02
+        while True:
+            try:
+                plan = self.diff()
+            except PlanRefused as refused:
+                raise PlanRefused([*refused.problems, self.progress.account()]) if self.progress else refused from None
+            except ServerError as error:
+                if not self.progress:
+                    raise
+                raise ServerError(f"{trouble or error}; whether that update was applied is not known yet: run again") from error
+            if sent is None or plan.changes != sent.changes or time.monotonic() > deadline:
+                return plan
+            time.sleep(pause)
+            pause = min(2 * pause, 0.5)
+
+    def _result(self, changes: list[Change]) -> dict[str, Any]:
+        result = {**self.wanted.result(changes), "transfer": self.refused is None}
+        if self.refused is not None:
+            result["warnings"] = [
+                f"{self.refused}. Only the names in records, adopt and former_names were looked at, by queries: names marked for "
+                f"'{self.wanted.scope.member}' that are in none of them can't be seen and stay. Allow the transfer to have them found."
+            ]
+        return result
