@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support import ansible
 from tests.support.lab import RunningLab, bring_up
+
+# A busy machine is no mistake of ours.
+hypothesis.settings.register_profile("meet.coop", deadline=None)
+hypothesis.settings.load_profile("meet.coop")
 
 
 @pytest.fixture(scope="session")

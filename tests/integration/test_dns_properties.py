@@ -106,7 +106,7 @@ def test_a_thousand_random_plans_leave_strangers_alone_and_are_answered_as_plann
     assert len(strangers) == len(FOREIGN.strip().splitlines())
     tally: collections.Counter[str] = collections.Counter()
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(max_examples=examples, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(st.lists(records(), max_size=5))
     def one_plan(wishes: list[dict[str, Any]]) -> None:
         present = held(zone)
@@ -144,7 +144,7 @@ def test_a_thousand_random_plans_leave_strangers_alone_and_are_answered_as_plann
     assert tally["applied"] > examples / 10 and tally["refused"] > examples / 10, tally
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(NAMES, st.sampled_from(sorted(VALUES)), st.data())
 def test_a_record_is_made_or_refused_in_one_line(name: str, rtype: str, data: st.DataObject) -> None:
     try:

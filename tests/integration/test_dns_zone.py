@@ -194,7 +194,7 @@ CHOICES = st.lists(
     max_size=6,
     unique_by=lambda choice: choice[0],
 )
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RANDOM = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @RANDOM

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -31,7 +31,6 @@ def test_state_is_kept_and_forgotten(tmp_path: Path) -> None:
     assert ports.read_state(directory) == ports.State()
 
 
-@settings(deadline=None)
 @given(st.one_of(st.text(max_size=30), st.sampled_from(["[]", "7", "null", '{"port": "x"}', '{"port": 0, "served": 1, "proven": 3}'])))
 def test_a_damaged_state_is_an_empty_one(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     directory = tmp_path_factory.mktemp("state")
@@ -39,7 +38,6 @@ def test_a_damaged_state_is_an_empty_one(tmp_path_factory: pytest.TempPathFactor
     assert ports.read_state(str(directory)) == ports.State()
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(5100, 5110)), st.integers(5100, 5105), st.integers(0, 5))
 def test_allocation(taken: set[int], first: int, more: int) -> None:
     free = [port for port in range(first, first + more + 1) if port not in taken]

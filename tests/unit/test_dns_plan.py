@@ -212,7 +212,7 @@ def zones(draw: st.DrawFn) -> dict[tuple[str, str], RRset]:
 ADOPTIONS = st.lists(st.builds("{}{}".format, NAMES, st.sampled_from(["", "/A", "/CNAME"])), max_size=2)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(zones(), st.lists(rrsets(), max_size=6), ADOPTIONS)
 def test_any_plan(current: dict[tuple[str, str], RRset], desired: list[RRset], adopt: list[str]) -> None:
     adoption = Adoption(adopt, ORIGIN)

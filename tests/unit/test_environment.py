@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -167,7 +167,6 @@ def test_no_decided_variable_slips_in(name: str) -> None:
 texts = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=0x2FFF, exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(texts, texts, texts)
 def test_any_database_password_survives_the_url(user: str, password: str, name: str) -> None:
     """As bin/config.env reads it (text after the last @, up to the first /) and as a URL parser does."""
@@ -194,7 +193,6 @@ echo ${TXADDR[0]} ${TXADDR[1]:-6379}
     assert done.stdout == "10.213.0.1 5432\ngreenlight-sunflower-redis 6379\n"
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.from_regex(r"[A-Z][A-Z0-9_]{0,12}", fullmatch=True), st.sampled_from([None, "", "x", 0, False]), max_size=8))
 def test_nothing_is_ever_empty(extra: dict[str, Any]) -> None:
     extra = {name: value for name, value in extra.items() if name not in OWNED and name not in REFUSED and not is_secret(name)}
@@ -217,7 +215,6 @@ def test_secrets_are_masked_and_a_hidden_change_is_told() -> None:
     assert masked_change("LOG_LEVEL", "info", "warn") == ("info", "warn")
 
 
-@settings(deadline=None)
 @given(texts)
 def test_no_form_of_a_password_is_left_in_a_text(password: str) -> None:
     environment = build(database={**DATABASE, "password": f"pw-{password}-wp"})

@@ -33,7 +33,7 @@ def test_verifier_is_what_rfc_7677_computes() -> None:
     assert base64.b64encode(hmac.digest(server_key, messages, hashlib.sha256)) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ASCII, ASCII)
 def test_a_verifier_matches_its_own_password_only(one: str, other: str) -> None:
     verifier = databases.scram_verifier(one)

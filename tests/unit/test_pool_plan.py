@@ -23,7 +23,7 @@ from ansible_collections.meet.coop.plugins.module_utils._pool.names import tenan
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-enough-length"
 IDS = st.lists(st.text("abz019", min_size=1, max_size=12), min_size=1, max_size=4).map("-".join)
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 TENANTS = st.builds(
     Tenant,

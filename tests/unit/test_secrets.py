@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils import _secrets
@@ -124,7 +124,6 @@ def test_rules_that_make_no_secret_are_refused(tmp_path: Path, rule: dict[str, A
     assert not (tmp_path / "x").exists()
 
 
-@settings(deadline=None)
 @given(st.integers(8, 200), st.sampled_from(sorted(_secrets.ALPHABETS)))
 def test_length_and_alphabet_are_as_asked(length: int, alphabet: str) -> None:
     wanted = {"one": {"length": length, "alphabet": alphabet}}

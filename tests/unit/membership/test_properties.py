@@ -62,7 +62,7 @@ def test_any_bytes(data: bytes) -> None:
 LAB_LINES = LAB.splitlines(keepends=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_the_lab_file_damaged(data: st.DataObject) -> None:
     lines = list(LAB_LINES)
@@ -124,7 +124,7 @@ def test_the_rich_file_is_good() -> None:
     assert isinstance(judged({"members.yml": yaml.safe_dump(RICH)}), model.Membership)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.sampled_from(RICH_PLACES), st.sampled_from(["replace", "remove", "rename", "add"]), junk), min_size=1, max_size=3)
 )
