@@ -112,11 +112,12 @@ def alone(edge: Wildcard, names: list[str], limit: float) -> float:
         lab.exec(edge.host, ["sh", "-c", script])
 
 
-def under_load(edge: Wildcard, work: Callable[[], None]) -> tuple[int, int]:
-    """Requests made and failed while something is done, each on a connection of its own to a name of ours."""
+def under_load(edge: Wildcard, work: Callable[[], None]) -> tuple[int, list[str]]:
+    """Requests made while something is done, each on a connection of its own to a name of ours, and what those that failed met."""
     trust = ssl.create_default_context(cafile=edge.lab.ca_file)
     address = (edge.lab.ip(edge.host), 443)
-    made, failed, stop = [0] * CLIENTS, [0] * CLIENTS, threading.Event()
+    made, stop = [0] * CLIENTS, threading.Event()
+    failed: list[str] = []
 
     def client(number: int) -> None:
         while not stop.is_set():
@@ -132,9 +133,9 @@ def under_load(edge: Wildcard, work: Callable[[], None]) -> tuple[int, int]:
                     connection.request("GET", "/", headers={"Host": name})
                     answer = connection.getresponse()
                     if answer.status != 200 or answer.read() != b"here":
-                        failed[number] += 1
-            except (OSError, http.client.HTTPException):
-                failed[number] += 1
+                        failed.append(f"status {answer.status}")
+            except (OSError, http.client.HTTPException) as error:
+                failed.append(f"{type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
@@ -145,7 +146,7 @@ def under_load(edge: Wildcard, work: Callable[[], None]) -> tuple[int, int]:
         stop.set()
         for thread in threads:
             thread.join()
-    return sum(made), sum(failed)
+    return sum(made), failed
 
 
 def reloads(edge: Wildcard) -> dict[str, Any]:
@@ -172,7 +173,8 @@ def reloads(edge: Wildcard) -> dict[str, Any]:
         f"{ROUTES} routes opened in one reload, s": first,
         f"one of {ROUTES} routes changed under load, s": statistics.median(seconds),
         f"requests during {RELOADS} reloads": made,
-        "of these failed": failed,
+        "of these failed": len(failed),
+        "what the failed ones met": "; ".join(sorted(set(failed))) or "-",
     }
 
 

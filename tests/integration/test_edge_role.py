@@ -43,6 +43,15 @@ def test_second_run_is_quiet(edge: Edge) -> None:
     assert changed(edge.role("--check", "--diff")) == 0
 
 
+def test_waiting_connections_outlive_a_reload(edge: Edge) -> None:
+    """What loses none of them is measured by ./dev bench tls; here that it is set, now and at the next boot."""
+    edge.lab.exec(edge.host, ["sh", "-c", "echo 0 > /proc/sys/net/ipv4/tcp_migrate_req"])
+    assert changed(edge.role("--check")) == changed(edge.role()) == 1
+    assert edge.lab.exec(edge.host, ["cat", "/proc/sys/net/ipv4/tcp_migrate_req"]).stdout.strip() == "1"
+    kept = edge.lab.exec(edge.host, ["cat", "/etc/sysctl.d/60-meet-coop-edge.conf"]).stdout
+    assert kept.replace(" ", "").strip() == "net.ipv4.tcp_migrate_req=1"
+
+
 def test_check_mode_on_a_host_without_caddy(lab: RunningLab) -> None:
     bare = Edge(lab, "node2")
     assert lab.exec("node2", ["systemctl", "is-active", "caddy"]).stdout.strip() != "active"
