@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import onboard
+from . import dns, onboard
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"onboard": onboard.measure}
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"onboard": onboard.measure, "dns": dns.measure}
 
 
 def main() -> int:
