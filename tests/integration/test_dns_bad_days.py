@@ -106,6 +106,20 @@ def test_a_transfer_that_breaks_off_is_no_zone(zone: Zone) -> None:
     assert assert_every_name_is_whole(zone) == 50
 
 
+def test_a_reader_that_lags_behind_is_not_cut_off(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Knot gives a reader of a transfer half a second; understanding a message may take longer on a busy controller."""
+    zone.run(*many(zone, 3000))
+    understand = dns.message.from_wire
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.1 if kwargs.get("multi") else 0)
+        return understand(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dns.message, "from_wire", slowly)
+        assert zone.run(*many(zone, 3000))["changed"] is False
+
+
 def test_a_killed_run_is_repaired_by_the_next(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = dns.query.tcp, itertools.count()
 

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import binascii
+import queue
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,15 +88,10 @@ class Server:
 
     def observe(self) -> dict[tuple[str, str], RRset]:
         """The whole zone by AXFR. Raises TransferRefused, ServerError."""
-        tsig = self._tsig()
-        address = self._address()
         found: dict[tuple[str, str], list[Any]] = {}
         ttls: dict[tuple[str, str], int] = {}
         try:
-            messages = dns.query.xfr(
-                address, self.zone, port=self.port, timeout=self.timeout, lifetime=self.timeout * 6, relativize=False, **tsig
-            )
-            for message in messages:
+            for message in self._transfer():
                 for answer in message.answer:
                     key = (relative_text(answer.name, self.zone), dns.rdatatype.to_text(answer.rdtype))
                     found.setdefault(key, []).extend(answer)
@@ -102,6 +99,50 @@ class Server:
         except Exception as error:
             raise self._explained(error, "zone transfer (AXFR)") from error
         return {key: RRset(key[0], key[1], ttls[key], frozenset(rdatas)) for key, rdatas in found.items()}
+
+    def _transfer(self) -> Iterator[Any]:
+        """The messages of an AXFR, read as fast as they come beside what is done with them: Knot cuts off readers that lag behind."""
+        query = self._query(self.zone, "AXFR")
+        wire = query.to_wire()
+        arrived: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+        with socket.create_connection((self._address(), self.port), timeout=self.timeout) as connection:
+
+            def read() -> None:
+                try:
+                    while True:
+                        arrived.put(_octets(connection, int.from_bytes(_octets(connection, 2), "big")))
+                except Exception as error:
+                    arrived.put(error)
+
+            connection.sendall(len(wire).to_bytes(2, "big") + wire)
+            threading.Thread(target=read, daemon=True).start()
+            signatures, begun = None, False
+            while True:
+                part = arrived.get()
+                if isinstance(part, Exception):
+                    raise part
+                message = dns.message.from_wire(
+                    part, keyring=query.keyring, request_mac=query.mac, xfr=True, origin=None, tsig_ctx=signatures, multi=True
+                )
+                signatures = message.tsig_ctx
+                if message.rcode() != dns.rcode.NOERROR:
+                    raise dns.query.TransferError(message.rcode())
+                yield message
+                marks = [answer for answer in message.answer if answer.rdtype == dns.rdatatype.SOA and answer.name == self.zone]
+                if len(marks) >= (1 if begun else 2):
+                    if query.keyring and not message.had_tsig:
+                        raise dns.exception.FormError("missing TSIG")
+                    return
+                if not begun and not marks:
+                    raise dns.exception.FormError("a transfer begins with the SOA record")
+                begun = True
+
+    def _query(self, name: Any, rtype: str) -> Any:
+        query = dns.message.make_query(name, rtype, flags=0)
+        tsig = self._tsig()
+        if tsig:
+            query.use_tsig(tsig["keyring"], tsig["keyname"], algorithm=tsig["keyalgorithm"])
+        return query
 
     def observe_names(self, labels: Iterable[str]) -> dict[tuple[str, str], RRset]:
         """What stands at some names and their marks, asked for one by one. Raises ServerError.
@@ -133,11 +174,7 @@ class Server:
     def _ask(self, connection: Any, name: str, rtype: str) -> list[RRset] | None:
         """The record sets of that type (or the CNAME) at a name; None when the name does not exist."""
         owner = absolute_name(name, self.zone)
-        query = dns.message.make_query(owner, rtype)
-        tsig = self._tsig()
-        if tsig:
-            query.use_tsig(tsig["keyring"], tsig["keyname"], algorithm=tsig["keyalgorithm"])
-        answer = dns.query.tcp(query, "", timeout=self.timeout, sock=connection)
+        answer = dns.query.tcp(self._query(owner, rtype), "", timeout=self.timeout, sock=connection)
         if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             raise ServerError(self._refusal(answer.rcode(), f"query for {name} {rtype}"))
         cuts = [rrset for rrset in answer.authority if rrset.rdtype == dns.rdatatype.NS and rrset.name != self.zone]
@@ -284,6 +321,16 @@ class Server:
         else:
             reason = f"refused the {what}"
         return f"{self._where}: {reason} ({text})"
+
+
+def _octets(connection: Any, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = connection.recv(count - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
 
 
 def _label(name: str) -> str:
