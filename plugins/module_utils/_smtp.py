@@ -27,7 +27,7 @@ SMTP_ACCOUNT: dict[str, Any] = {
         "auth": {"type": "str", "choices": ["plain", "login", "cram_md5", "none"]},
         "username": {"type": "str"},
         "password": {"type": "str", "no_log": True},
-        "password_var": {"type": "str"},
+        "password_var": {"type": "str", "no_log": False},
         "sender_email": {"type": "str", "required": True},
         "sender_name": {"type": "str"},
         "helo_domain": {"type": "str"},

@@ -62,7 +62,9 @@ def _run(login: Login, argv: Sequence[str]) -> str:
         **({"PGPASSWORD": login.password} if login.password else {}),
     }
     try:
-        done = subprocess.run(list(argv), env=environment, stdin=subprocess.DEVNULL, capture_output=True, umask=0o077, check=False)
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            list(argv), env=environment, stdin=subprocess.DEVNULL, capture_output=True, umask=0o077, check=False
+        )
     except FileNotFoundError:
         raise ContainerError(f"{argv[0]} is not on this host; install PostgreSQL's client (Debian package postgresql-client)") from None
     if done.returncode:
