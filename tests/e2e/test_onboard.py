@@ -68,7 +68,7 @@ def test_onboarding_a_bare_lab_verifies_everything(
         results = {check["check"]: check["result"] for check in receipt["checks"]}
         assert receipt["ok"] is True
         assert results == dict.fromkeys(
-            ("name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail"), "ok"
+            ("domains", "name", "certificate", "page", "closed_doors", "sign_in", "rooms", "meeting", "cap", "mail"), "ok"
         ), receipt
     details = {instance: json.dumps(receipts(instance)) for instance in INSTANCES}
     assert "meet.rosa.test" in details["rosa"]
