@@ -172,6 +172,26 @@ def test_an_own_name_moves_and_the_old_one_leads_to_it(
     assert lab.query("roses.meet.test") == [] and lab.query("_coop.roses.meet.test", "TXT") == []
 
 
+def test_our_zone_kept_through_a_provider(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path: pathlib.Path) -> None:
+    """octoDNS as the door to the same zone: the same records and marks, so nothing changes until something is missing; and back."""
+    options = {"host": lab.dns_server, "key_name": "coop.", "key_secret": "env/COOP_TSIG", "key_algorithm": "hmac-sha256"}
+    given = {
+        "instance_dns_provider": {"class": "octodns_bind.Rfc2136Provider", "options": options},
+        "instance_dns_provider_secrets": {"COOP_TSIG": lab.secrets["tsig"]["coop"]},
+    }
+    (tmp_path / "provider.json").write_text(json.dumps(given))
+    provider = ["-e", f"@{tmp_path}/provider.json"]
+    outcome = play("services.yml", "-l", "cafe", *provider)
+    assert outcome.code == 0 and outcome.changed == {}, outcome.output[-4000:]
+    lab.update("meet.test", "del cafe A")
+    foretold = play("services.yml", "-l", "cafe", *provider, "--check", "--diff")
+    outcome = play("services.yml", "-l", "cafe", *provider, "-vvv")
+    assert outcome.code == 0 and outcome.changed == foretold.changed == {"cafe": 1}, (foretold.recap, outcome.output[-4000:])
+    assert lab.query("cafe.meet.test") == [lab.ip("host1")]
+    assert given["instance_dns_provider_secrets"]["COOP_TSIG"] not in outcome.output
+    assert play("services.yml", "-l", "cafe").changed == {}
+
+
 def test_a_leaver_is_told_what_to_drop(
     onboarded: Play, lab: Any, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
 ) -> None:
