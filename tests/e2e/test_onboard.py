@@ -21,7 +21,8 @@ from .conftest import Play
 INSTANCES = ("sunflower", "sunflower-training", "rosa", "cafe")
 
 
-@pytest.fixture(scope="module")
+# As lasting as the onboarding, so that whoever asks for both has the bare lab first.
+@pytest.fixture(scope="session")
 def bare_lab(lab: Any) -> Any:
     """A lab whose container host and pool have never been touched: made anew where they have."""
     left = {"host1": "/var/lib/meet-coop", "pool": "/etc/bbblb"}
