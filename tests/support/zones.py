@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +68,15 @@ class Zone:
         return self.task(*records, **more).run(check)
 
     def by_hand(self, *lines: str) -> None:
+        """Change the zone past the module; returns when transfers show it (BIND signs a zone after it has answered)."""
+        before = self.serial()
         self.lab.update(self.origin, *lines)
+        deadline = time.monotonic() + 2
+        while self.serial() == before and time.monotonic() < deadline:  # what was so already makes no new serial
+            time.sleep(0.05)
+
+    def serial(self) -> str:
+        return next(value for _owner, _ttl, rtype, value in self.transfer() if rtype == "SOA")
 
     def query(self, name: str, kind: str = "A") -> list[str]:
         return self.lab.query(self.absolute(name), kind, server=self.server)

@@ -114,8 +114,10 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, di
             if not plan.changed:
                 break
             try:
-                if plan.dump and spec.dump and observed.main:
-                    dump = dumps.dump(spec.dump, observed.main["Id"], spec.dumps)
+                prepare(engine, spec, plan)
+                replaced = observed.previous if plan.restore else observed.main
+                if plan.dump and spec.dump and replaced:
+                    dump = dumps.dump(spec.dump, replaced["Id"], spec.dumps)
                 apply(engine, spec, observed, plan)
                 break
             except PortTaken:
@@ -151,16 +153,21 @@ def _predicted(observed: Observed, plan: Plan) -> Result:
     )
 
 
-def apply(engine: Engine, spec: Spec, observed: Observed, plan: Plan) -> None:
-    """Do what the plan says, up to and including starting the container; `settle` then proves it."""
+def prepare(engine: Engine, spec: Spec, plan: Plan) -> None:
+    """Clear away what a killed run left, and fetch images: what serves is not touched yet."""
     with explained(f"Docker cannot change {spec.container}"):
-        sdk = engine.sdk
         for name in plan.remove:
             _remove(engine, name)
         if plan.restore:
-            sdk.rename(spec.previous, spec.container)
+            engine.sdk.rename(spec.previous, spec.container)
         for name in plan.pull:
             pull(engine, name)
+
+
+def apply(engine: Engine, spec: Spec, observed: Observed, plan: Plan) -> None:
+    """Do what the plan says after `prepare`, up to and including starting the container; `settle` then proves it."""
+    with explained(f"Docker cannot change {spec.container}"):
+        sdk = engine.sdk
         if spec.ca_file and observed.ca_digest is None:
             raise ContainerError(f"ca_file {spec.ca_file} cannot be read on this host")
         labels = {LABEL: spec.name, LABEL_MANAGER: MANAGER}
