@@ -137,7 +137,7 @@ from ansible_collections.meet.coop.plugins.module_utils._edge.base import (
     without_routes,
 )
 from ansible_collections.meet.coop.plugins.module_utils._edge.certificate import fingerprint
-from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -164,8 +164,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": [],
         "options": {"certificate": {"type": "path", "required": True}, "key": {"type": "path", "required": True, "no_log": False}},
     },
-    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
-    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+    **STORE_ARGUMENTS,
 }
 
 

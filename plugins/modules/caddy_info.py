@@ -107,7 +107,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._edge import pace, routes
 from ansible_collections.meet.coop.plugins.module_utils._edge.base import check_token, instance_routes
-from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -115,8 +115,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "order_limit": {"type": "int", "default": pace.ORDER_LIMIT},
     "order_window": {"type": "int", "default": pace.ORDER_WINDOW},
     "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
-    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
-    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+    **STORE_ARGUMENTS,
 }
 
 

@@ -151,24 +151,16 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meet.coop.plugins.module_utils._edge import certificate, routes
 from ansible_collections.meet.coop.plugins.module_utils._edge.admin import AdminUnreachable
 from ansible_collections.meet.coop.plugins.module_utils._edge.base import instance_routes
-from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "id": {"type": "str", "required": True},
-    "hosts": {"type": "list", "elements": "str"},
-    "upstream": {"type": "str"},
-    "handlers": {"type": "list", "elements": "dict"},
-    "static": {"type": "dict", "default": {}},
-    "body_limit": {"type": "int", "default": routes.DEFAULT_BODY_LIMIT},
-    "trusted_proxies": {"type": "list", "elements": "str", "default": []},
-    "state": {"type": "str", "choices": ["present", "maintenance", "absent"], "default": "present"},
+    **routes.ROUTE_ARGUMENTS,
     "wait_certificate": {"type": "int", "default": 0},
     "ca_file": {"type": "path"},
     "connect": {"type": "str", "default": "127.0.0.1:443"},
     "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
-    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
-    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+    **STORE_ARGUMENTS,
 }
 
 

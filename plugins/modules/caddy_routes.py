@@ -113,7 +113,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._edge import routes
 from ansible_collections.meet.coop.plugins.module_utils._edge.base import instance_routes
-from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -121,19 +121,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "required": True,
-        "options": {
-            "id": {"type": "str", "required": True},
-            "hosts": {"type": "list", "elements": "str"},
-            "upstream": {"type": "str"},
-            "handlers": {"type": "list", "elements": "dict"},
-            "static": {"type": "dict", "default": {}},
-            "body_limit": {"type": "int", "default": routes.DEFAULT_BODY_LIMIT},
-            "trusted_proxies": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["present", "maintenance", "absent"], "default": "present"},
-        },
+        "options": routes.ROUTE_ARGUMENTS,
     },
-    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
-    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+    **STORE_ARGUMENTS,
 }
 
 

@@ -22,6 +22,18 @@ ROUTES = "/config/apps/http/servers/edge/routes"
 PREFIX = "route-"
 
 DEFAULT_BODY_LIMIT = 1024**2
+
+ROUTE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "id": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str"},
+    "upstream": {"type": "str"},
+    "handlers": {"type": "list", "elements": "dict"},
+    "static": {"type": "dict", "default": {}},
+    "body_limit": {"type": "int", "default": DEFAULT_BODY_LIMIT},
+    "trusted_proxies": {"type": "list", "elements": "str", "default": []},
+    "state": {"type": "str", "choices": ["present", "maintenance", "absent"], "default": "present"},
+}
+"""Argument spec of one route, as an option each (caddy_route) or as an element of a list (caddy_routes)."""
 BODY_LIMITS: tuple[tuple[str, int], ...] = (
     (r"^/api/v1/rooms/\w{3}-\w{3}-\w{3}-\w{3}\.json$", 31 * 1024**2),
     (r"^/api/v1/users/\w{8}-\w{4}-\w{4}-\w{4}-\w{12}\.json$", 4 * 1024**2),

@@ -22,6 +22,11 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils._edge.admin import Admin, AdminUnreachable, ConfigChanged
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
+STORE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "admin": {"type": "str", "default": "/run/caddy/admin.sock"},
+    "config_file": {"type": "path", "default": "/etc/caddy/edge.json"},
+}
+"""Argument spec of where Caddy's configuration is, running and kept."""
 TRIES = 10
 """How often a change is planned anew when somebody else changes the configuration meanwhile."""
 
