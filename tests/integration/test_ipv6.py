@@ -45,7 +45,7 @@ class Six(Edge):
 @pytest.fixture(scope="module")
 def edge(lab: RunningLab) -> Iterator[Six]:
     found = Six(lab)
-    found.prefix = f"fd{secrets.token_hex(1)}:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    found.prefix = f"fd{secrets.token_hex(1)}:{secrets.randbelow(0xFFFF) + 1:x}:{secrets.randbelow(0xFFFF) + 1:x}"  # as RFC 5952 writes it
     network = f"{lab.name}-six"
     run(["docker", "network", "rm", network], check=False)
     docker("network", "create", "--ipv6", "--subnet", f"{found.prefix}::/64", network)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import bbblb
 import sqlalchemy
@@ -45,47 +45,47 @@ def select_meetings(original):
     return classmethod(select)
 
 
-class Answered:
-    """Stands in for BBBHelper where the node's answer is already known."""
+class StillTrusted(Exception):
+    """A poll has failed and the node is not given up yet."""
 
-    def __init__(self, answer):
-        self.answer = answer
+
+class Judged:
+    """Stands in for BBBHelper: lets a poll go on with the node's answer, or with none once the node is OFFLINE."""
+
+    def __init__(self, poller, server_id):
+        self.poller, self.server_id = poller, server_id
 
     @asynccontextmanager
     async def connect(self, server, secret):
-        yield self
+        async with self.poller.bbb.connect(server, secret) as self.client:
+            yield self
 
     async def action(self, endpoint, timeout=None):
-        return self.answer
+        answer = await self.client.action(endpoint, timeout=timeout)
+        if not answer.success:
+            async with self.poller.db.session() as session:
+                server = (await session.execute(model.Server.select(id=self.server_id))).scalar_one()
+                if server.health is not model.ServerHealth.OFFLINE:
+                    server.mark_error(self.poller.maxerror)
+                    await session.commit()
+                if server.health is not model.ServerHealth.OFFLINE:
+                    raise StillTrusted
+        return answer
 
 
 def patient_poll(original):
     """A node's meetings are forgotten when it is OFFLINE, as the documentation says (docs/config.rst, POLL_FAIL).
 
     bbblb/services/poller.py, MeetingPoller.poll_one deletes all meetings of a node after a single failed poll: the meeting goes on there,
-    joins answer notFound, and the next create opens a second one elsewhere.
+    joins answer notFound, and the next create opens a second one elsewhere. What it does before it asks the node stays before: a meeting
+    that is created while the node answers is in neither list, so it is not missed.
     """
 
-    async def load(session, server_id):
-        return (await session.execute(model.Server.select(id=server_id))).scalar_one()
-
     async def poll_one(self, server_id):
-        async with self.db.session() as session:
-            server = await load(session, server_id)
-            if not server.enabled and not await server.awaitable_attrs.meetings:
-                return
-        async with self.bbb.connect(server.api_base, server.secret) as client:
-            answer = await client.action("getMeetings", timeout=self.timeout)
-        if not answer.success and server.health is not model.ServerHealth.OFFLINE:
-            async with self.db.session() as session:
-                server = await load(session, server_id)
-                server.mark_error(self.maxerror)
-                await session.commit()
-                if server.health is not model.ServerHealth.OFFLINE:
-                    return
         poller = copy.copy(self)
-        poller.bbb = Answered(answer)
-        await original(poller, server_id)
+        poller.bbb = Judged(self, server_id)
+        with suppress(StillTrusted):
+            await original(poller, server_id)
 
     return poll_one
 

@@ -470,6 +470,8 @@ class ApiHandler(http.server.BaseHTTPRequestHandler):
             entry["returncode"] = answer.findtext("returncode")
             node.log.append(entry)
             del node.log[:-MAX_LOG]
+        if node.mode == "busy" and call == "getMeetings":
+            time.sleep(1)
         self.send(ET.tostring(answer, encoding="utf-8"), "text/xml;charset=utf-8", 302 if location else 200, location)
         return None
 
@@ -571,7 +573,7 @@ class ControlHandler(http.server.BaseHTTPRequestHandler):
                 node.meetings.clear()
                 return {"dropped": dropped}
             case "POST", "/mode":
-                if given["mode"] not in ("ok", "fail", "hang", "refuse"):
+                if given["mode"] not in ("ok", "fail", "hang", "refuse", "busy"):
                     raise ValueError(given["mode"])
                 node.mode = given["mode"]
                 node.release.set()
