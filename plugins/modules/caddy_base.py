@@ -18,6 +18,7 @@ description:
     knows that a name leads here before anything is served under it.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
+  - meet.coop.caddy_store
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
 attributes:
@@ -94,14 +95,6 @@ options:
         description: File with its key, PEM. Caddy must be able to read it.
         type: path
         required: true
-  admin:
-    description: Caddy's admin API, as a socket's path or a URL.
-    type: str
-    default: /run/caddy/admin.sock
-  config_file:
-    description: File that Caddy starts from.
-    type: path
-    default: /etc/caddy/edge.json
 """
 
 EXAMPLES = r"""

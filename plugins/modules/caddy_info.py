@@ -14,6 +14,7 @@ description:
   - Counts the certificates that this edge asked its authority for lately, so that new names are opened below the authority's limits.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
+  - meet.coop.caddy_store
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
 attributes:
@@ -41,14 +42,6 @@ options:
     description: Caddy's log of its dealings with the authority.
     type: path
     default: /var/log/caddy/acme.log
-  admin:
-    description: Caddy's admin API, as a socket's path or a URL.
-    type: str
-    default: /run/caddy/admin.sock
-  config_file:
-    description: File that Caddy starts from.
-    type: path
-    default: /etc/caddy/edge.json
 seealso:
   - module: meet.coop.domain_check
     description: Uses the answers.

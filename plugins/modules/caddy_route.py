@@ -21,6 +21,7 @@ description:
   - The whole configuration is also written to O(config_file), from which Caddy starts.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
+  - meet.coop.caddy_store
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
 attributes:
@@ -87,14 +88,6 @@ options:
     description: Caddy's log of its dealings with the authority, to tell why a certificate did not come.
     type: path
     default: /var/log/caddy/acme.log
-  admin:
-    description: Caddy's admin API, as a socket's path or a URL.
-    type: str
-    default: /run/caddy/admin.sock
-  config_file:
-    description: File that Caddy starts from, written whenever it differs from what is running.
-    type: path
-    default: /etc/caddy/edge.json
 seealso:
   - module: meet.coop.caddy_base
     description: Everything in Caddy's configuration but the routes.
@@ -150,7 +143,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._edge import certificate, routes
 from ansible_collections.meet.coop.plugins.module_utils._edge.admin import AdminUnreachable
-from ansible_collections.meet.coop.plugins.module_utils._edge.base import instance_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.keep import keep
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
@@ -166,50 +159,21 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """One route from options to result. Raises CoopError."""
-    route_id = routes.check_id(params["id"])
-    wanted = None
-    if params["state"] != "absent":
-        wanted = routes.make_route(
-            route_id,
-            params["hosts"],
-            upstream=params["upstream"],
-            handlers=params["handlers"],
-            static=params["static"],
-            maintenance=params["state"] == "maintenance",
-            trusted_proxies=params["trusted_proxies"],
-            body_limit=params["body_limit"],
-        )
-    after = wanted.as_config() if wanted else None
-    store = Store(params["admin"], params["config_file"])
-    running, saved = store.observe()
-    before = routes.observe(instance_routes(running)).get(route_id)
-    kept = routes.observe(instance_routes(saved)).get(route_id)
-    if before == after and kept != after:
-        before = kept  # a run that ended before it could save, or a file changed by hand
-    changed = before != after
-
-    def plan(current: Any) -> list[dict[str, Any]] | None:
-        if current is None:
-            raise CoopError("Caddy runs without the server 'edge': apply role edge to this host first")
-        return routes.diff(current, [wanted] if wanted else [], [] if wanted else [route_id])
-
-    if running is not None and changed:
-        plan(routes.of_edge(running))
     started = time.time()
+    store = Store(params["admin"], params["config_file"])
+    kept = keep(store, [params], write=not check_mode)
+    ((route_id, wanted),) = kept.wanted.items()
+    before, after = kept.before[route_id], kept.after[route_id]
     header = routes.PREFIX + route_id
     result: dict[str, Any] = {
-        "changed": changed,
+        "changed": bool(kept.changed),
         "route": after,
         "diff": {"before": before or {}, "after": after or {}, "before_header": header, "after_header": header},
     }
-    if check_mode:
-        return result
-    if changed:
-        store.change(routes.ROUTES, plan)
-    if wanted and params["wait_certificate"]:
-        if running is None and not changed:
+    if wanted and params["wait_certificate"] and not check_mode:
+        if not kept.running and not kept.changed:
             raise AdminUnreachable(f"Caddy's admin address {params['admin']} does not answer: is Caddy running?")
-        _wait(params, wanted, store, started, changed)
+        _wait(params, wanted, store, started, bool(kept.changed))
         result["certificate_seconds"] = round(time.time() - started, 2)
     return result
 

@@ -15,6 +15,7 @@ description:
   - Routes that are not in O(routes) stay as they are. Certificates are not waited for.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
+  - meet.coop.caddy_store
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
 attributes:
@@ -65,14 +66,6 @@ options:
         type: str
         choices: [present, maintenance, absent]
         default: present
-  admin:
-    description: Caddy's admin API, as a socket's path or a URL.
-    type: str
-    default: /run/caddy/admin.sock
-  config_file:
-    description: File that Caddy starts from, written whenever it differs from what is running.
-    type: path
-    default: /etc/caddy/edge.json
 seealso:
   - module: meet.coop.caddy_route
     description: One route, and waits for its certificates.
@@ -112,7 +105,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._edge import routes
-from ansible_collections.meet.coop.plugins.module_utils._edge.base import instance_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.keep import keep
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
@@ -129,46 +122,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """All routes from options to result. Raises CoopError."""
-    wanted: dict[str, routes.Route | None] = {}
-    for item in params["routes"]:
-        route_id = routes.check_id(item["id"])
-        if route_id in wanted:
-            raise CoopError(f"route '{route_id}' stands twice in routes; keep one")
-        wanted[route_id] = None
-        if item["state"] != "absent":
-            wanted[route_id] = routes.make_route(
-                route_id,
-                item["hosts"] or [],
-                upstream=item["upstream"],
-                handlers=item["handlers"],
-                static=item["static"],
-                maintenance=item["state"] == "maintenance",
-                trusted_proxies=item["trusted_proxies"],
-                body_limit=item["body_limit"],
-            )
-    after = {route_id: route.as_config() if route else None for route_id, route in wanted.items()}
-    store = Store(params["admin"], params["config_file"])
-    running, saved = store.observe()
-    live, kept = (routes.observe(instance_routes(config)) for config in (running, saved))
-    # What is running counts, unless it is as wanted and a run ended before it could save that.
-    before = {route_id: (kept if live.get(route_id) == after[route_id] else live).get(route_id) for route_id in wanted}
-    changed = [route_id for route_id in wanted if before[route_id] != after[route_id]]
-
-    def plan(current: Any) -> list[dict[str, Any]] | None:
-        if current is None:
-            raise CoopError("Caddy runs without the server 'edge': apply role edge to this host first")
-        return routes.diff(current, [route for route in wanted.values() if route], [key for key, route in wanted.items() if not route])
-
-    if running is not None and changed:
-        plan(routes.of_edge(running))
-    if changed and not check_mode:
-        store.change(routes.ROUTES, plan)
+    kept = keep(Store(params["admin"], params["config_file"]), params["routes"], write=not check_mode)
+    before, after = kept.before, kept.after
     return {
-        "changed": bool(changed),
-        "routes": [{"id": route_id, "action": _action(before[route_id], after[route_id])} for route_id in wanted],
+        "changed": bool(kept.changed),
+        "routes": [{"id": route_id, "action": _action(before[route_id], after[route_id])} for route_id in kept.wanted],
         "diff": {
-            "before": {route_id: before[route_id] for route_id in changed if before[route_id]},
-            "after": {route_id: after[route_id] for route_id in changed if after[route_id]},
+            "before": {route_id: before[route_id] for route_id in kept.changed if before[route_id]},
+            "after": {route_id: after[route_id] for route_id in kept.changed if after[route_id]},
             "before_header": routes.ROUTES,
             "after_header": routes.ROUTES,
         },
