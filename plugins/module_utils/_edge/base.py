@@ -106,7 +106,7 @@ class Base:
             logs["acme"] = {
                 "writer": _file(self.acme_log),
                 "encoder": {"format": "json"},
-                "include": ["tls.obtain", "tls.renew", "tls.issuance.acme"],
+                "include": ["tls"],
             }
         if self.access_log:
             # Enough to count and to find faults: shortened addresses, no headers, no query strings (they carry reset tokens).

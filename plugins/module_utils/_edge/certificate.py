@@ -114,7 +114,7 @@ def last_error(host: str, log: str | None, since: float) -> str | None:
         if not isinstance(entry, dict) or "error" not in entry or _BROKEN_OFF in str(entry["error"]):
             continue
         named = {entry.get("identifier"), *(entry.get("identifiers") or [])}
-        if host in named or f"[{host}]" in str(entry["error"]):
+        if host in named or f"[{host}]" in str(entry["error"]) or str(entry["error"]).startswith(f"{host}: "):
             if float(entry.get("ts") or 0) < since:
                 return None
             return " ".join(str(entry["error"]).split())
