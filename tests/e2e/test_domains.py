@@ -197,15 +197,17 @@ def test_a_leaver_is_told_what_to_drop(
 ) -> None:
     left = other_inventory(lambda text: re.sub(ROSA, r"\1[meet.rosa.test]\n    state: absent\n", text))
     try:
-        outcome = play("services.yml", "-l", INSTANCE, inventory=left)
+        outcome = play("onboard.yml", "-l", INSTANCE, inventory=left)
         text = " ".join(outcome.output.split())
         assert outcome.code == 0, outcome.output[-4000:]
+        page = (lab.state / "welcome" / f"{INSTANCE}.html").read_text()
+        assert "Goodbye" in page and f"remove: <code>{OWN}. A {lab.ip('host1')}</code>" in page
         assert f"Please remove where the domain is kept, since they still lead to us: {OWN}. A {lab.ip('host1')}" in text, text[-3000:]
         assert f"_coop-verify.{OWN}" in text
         assert lab.query(OURS) == [] and lab.query("_coop.rosa.meet.test", "TXT") == []
         assert not served(lab, OWN)
-        again = play("services.yml", "-l", INSTANCE, inventory=left)
+        again = play("onboard.yml", "-l", INSTANCE, inventory=left)
         assert again.code == 0 and again.changed == {}, again.output[-3000:]
     finally:
-        back = play("services.yml", "-l", INSTANCE)
+        back = play("onboard.yml", "-l", INSTANCE)
     assert back.code == 0, back.output[-4000:]
