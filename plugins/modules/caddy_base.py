@@ -48,7 +48,7 @@ options:
         type: str
         required: true
       mac_key:
-        description: The MAC key, base64url.
+        description: The MAC key, base64url, with or without C(=) at its end.
         type: str
         required: true
   acme_log:
@@ -123,6 +123,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._edge.base import (
     Base,
+    binding_key,
     check_token,
     instance_routes,
     masked,
@@ -164,6 +165,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """The base from options to result. Raises CoopError."""
     eab = params["acme_eab"]
+    binding = binding_key(eab["key_id"], eab["mac_key"]) if eab else None
     store = Store(params["admin"], params["config_file"])
     running, saved = store.observe()
     token = check_token(running) or check_token(saved) or secrets.token_hex(16)
@@ -172,7 +174,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         acme_directory=params["acme_directory"],
         acme_email=params["acme_email"],
         acme_ca_file=params["acme_ca_file"],
-        acme_eab=(eab["key_id"], eab["mac_key"]) if eab else None,
+        acme_eab=binding,
         acme_log=params["acme_log"],
         access_log=params["access_log"],
         storage=params["storage"],

@@ -110,7 +110,7 @@ ExecStart=/bin/ip address replace {lab.second_dns_server}/{lab.subnet.prefixlen}
             "/etc/systemd/system/lab-pebble.service": _unit(
                 "Pebble, the lab's ACME authority", f"""User=lab
 Group=lab
-Environment=PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0
+Environment=PEBBLE_VA_NOSLEEP=1
 StateDirectory=lab-pebble
 ExecStartPre=/bin/rm -f {PEBBLE_ROOT}
 ExecStart=/usr/bin/pebble -config /etc/lab/pebble.json -dnsserver {lab.resolver}:53

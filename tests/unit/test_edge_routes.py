@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any
 
@@ -13,8 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.meet.coop.plugins.module_utils._edge.base import Base, instance_routes, masked, with_routes, without_routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.base import (
+    Base,
+    binding_key,
+    instance_routes,
+    masked,
+    with_routes,
+    without_routes,
+)
 from ansible_collections.meet.coop.plugins.module_utils._edge.routes import Route, RouteError, diff, hosts_of, make_route, observe
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 CATCH_ALL = {"@id": "edge-unmatched", "handle": [{"handler": "static_response", "status_code": 421}]}
 
@@ -125,3 +134,19 @@ def test_configurations_of_others(config: Any) -> None:
 def test_secrets_are_covered() -> None:
     config = Base(acme_eab=("kid", "very-secret")).as_config()
     assert "very-secret" in str(config) and "very-secret" not in str(masked(config)) and "kid" in str(masked(config))
+
+
+@given(st.binary(min_size=1, max_size=64))
+def test_binding_keys_in_either_way_of_writing_are_one(key: bytes) -> None:
+    padded = base64.urlsafe_b64encode(key).decode()
+    assert binding_key("kid", padded) == binding_key(" kid ", padded.rstrip("=") + "\n") == ("kid", padded.rstrip("="))
+
+
+@pytest.mark.parametrize(
+    ("key_id", "mac_key"),
+    [("", "c2VjcmV0"), ("kid", ""), ("kid", "c2Vj+mV0"), ("kid", "c2Vjc"), ("kid", "s e c r e t")],
+)
+def test_binding_keys_that_caddy_would_not_read(key_id: str, mac_key: str) -> None:
+    with pytest.raises(CoopError, match="^acme_eab: (key_id|mac_key) ") as caught:
+        binding_key(key_id, mac_key)
+    assert not mac_key or mac_key not in str(caught.value)

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._dns.reach import CHECK_PATH
 from ansible_collections.meet.coop.plugins.module_utils._edge.routes import PREFIX, maintenance_response, of_edge
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 UNMATCHED_TLS = 421
 """Misdirected Request (RFC 9110 section 15.5.20): TLS was for a name that no route has."""
@@ -158,6 +160,19 @@ def _check(token: str) -> dict[str, Any]:
         ],
         "terminal": True,
     }
+
+
+def binding_key(key_id: str, mac_key: str) -> tuple[str, str]:
+    """External account binding as Caddy takes it, which knows base64url without padding alone and would only say so at an order.
+
+    Raises CoopError, which does not tell the key.
+    """
+    key = mac_key.strip().rstrip("=")
+    if not key_id.strip():
+        raise CoopError("acme_eab: key_id is empty; write the key identifier that the authority gave")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{2,}", key) or len(key) % 4 == 1:
+        raise CoopError("acme_eab: mac_key is not base64url (A-Z a-z 0-9 - _), whole; write it as the authority shows it")
+    return key_id.strip(), key
 
 
 def check_token(config: Mapping[str, Any] | None) -> str | None:
