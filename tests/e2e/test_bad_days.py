@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_a_mail_server_that_is_down_is_told_and_no_link_is_lost(
     onboarded: Play, lab: Any, play: Callable[..., Play], other_inventory: Callable[..., pathlib.Path]
 ) -> None:
     """Greenlight would say yes and drop the mail: with the server down it is not asked, and the next run has the link sent."""
-    person = "late@mail.lab.test"
+    person = f"late-{secrets.token_hex(3)}@mail.lab.test"
     inventory = other_inventory(
         lambda text: text.replace("- {name: Kim Lee, email: kim@mail.lab.test}", f"- {{name: Lee Late, email: {person}}}")
     )
