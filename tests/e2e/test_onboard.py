@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 
 from tests.support.ansible import INVENTORY, ROOT, environment
@@ -109,7 +111,28 @@ def test_the_welcome_page_says_what_holds_and_no_secret(onboarded: Play, lab: An
         page = (lab.state / "welcome" / f"{instance}.html").read_text()
         assert "works" in page and "does not work" not in page
         assert not [secret for secret in secrets_of_the_lab if secret in page]
-    assert "https://meet.rosa.test/" in (lab.state / "welcome" / "rosa.html").read_text()
+    rosa = (lab.state / "welcome" / "rosa.html").read_text()
+    assert "https://meet.rosa.test/" in rosa
+    # The domain rosa sends in is its own: its mail records are to be created there, those of ours are published.
+    for record in ("rosa.test.", "v=spf1 include:_spf.lab.test -all", "s1._domainkey.rosa.test.", "s1.dkim.lab.test.", "v=DMARC1; p=none"):
+        assert f"<code>{record}</code>" in rosa
+    assert "v=spf1" not in (lab.state / "welcome" / "sunflower-training.html").read_text()
+
+
+def test_mail_records_of_a_sub_domain_of_ours_are_answered(onboarded: Play, lab: Any) -> None:
+    def answers(name: str, rtype: str) -> list[str]:
+        answer = dns.query.tcp(dns.message.make_query(name, rtype), lab.ip("services"), timeout=10)
+        return [
+            b"".join(rdata.strings).decode() if rtype == "TXT" else rdata.to_text() for rrset in answer.answer for rdata in rrset
+        ]
+
+    assert answers("sunflower.meet.test", "TXT") == ["v=spf1 include:_spf.lab.test ~all"]
+    assert answers("s1._domainkey.sunflower.meet.test", "CNAME") == ["s1.dkim.lab.test."]
+    (key,) = answers("s2._domainkey.sunflower.meet.test", "TXT")
+    assert len(key) > 255 and key.startswith("v=DKIM1; k=rsa; p=MIIB") and key.endswith("IDAQAB")
+    assert answers("_dmarc.sunflower.meet.test", "TXT") == ["v=DMARC1; p=quarantine"]
+    (mark,) = answers("_coop._dmarc.sunflower.meet.test", "TXT")
+    assert "member=sunflower," in mark
 
 
 @pytest.fixture(scope="module")
