@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 import subprocess
 from collections.abc import Callable
@@ -121,10 +122,8 @@ def test_the_welcome_page_says_what_holds_and_no_secret(onboarded: Play, lab: An
 
 def test_mail_records_of_a_sub_domain_of_ours_are_answered(onboarded: Play, lab: Any) -> None:
     def answers(name: str, rtype: str) -> list[str]:
-        answer = dns.query.tcp(dns.message.make_query(name, rtype), lab.ip("services"), timeout=10)
-        return [
-            b"".join(rdata.strings).decode() if rtype == "TXT" else rdata.to_text() for rrset in answer.answer for rdata in rrset
-        ]
+        answer = dns.query.tcp(dns.message.make_query(name, rtype), lab.dns_server, timeout=10)
+        return [b"".join(rdata.strings).decode() if rtype == "TXT" else rdata.to_text() for rrset in answer.answer for rdata in rrset]
 
     assert answers("sunflower.meet.test", "TXT") == ["v=spf1 include:_spf.lab.test ~all"]
     assert answers("s1._domainkey.sunflower.meet.test", "CNAME") == ["s1.dkim.lab.test."]
@@ -133,6 +132,46 @@ def test_mail_records_of_a_sub_domain_of_ours_are_answered(onboarded: Play, lab:
     assert answers("_dmarc.sunflower.meet.test", "TXT") == ["v=DMARC1; p=quarantine"]
     (mark,) = answers("_coop._dmarc.sunflower.meet.test", "TXT")
     assert "member=sunflower," in mark
+
+
+def test_mail_records_go_when_they_are_no_longer_stated_or_the_instance_leaves(
+    onboarded: Play,
+    lab: Any,
+    play: Callable[..., Play],
+    other_inventory: Callable[[Callable[[str], str]], pathlib.Path],
+    tmp_path: pathlib.Path,
+) -> None:
+    """The role's part for the zone alone: a foreign SPF record stops it with nothing half done, a leaver takes all with it."""
+    only_zone = tmp_path / "zone.yml"
+    only_zone.write_text(
+        "- hosts: sunflower\n  gather_facts: false\n  become: true\n  tasks:\n"
+        "    - ansible.builtin.include_role: {name: meet.coop.instance, tasks_from: zone.yml}\n"
+    )
+
+    def leave(text: str) -> str:
+        text = re.sub(r"\n      dns:\n        spf: include:_spf.lab.test\n(        .*\n)*", "\n", text)
+        return text.replace("\n    title: Sunflower meetings\n", "\n    title: Sunflower meetings\n    state: absent\n")
+
+    before = zone(lab)
+    gone = other_inventory(leave)
+    try:
+        foretold = play(str(only_zone), "--check", inventory=gone)
+        assert zone(lab) == before
+        outcome = play(str(only_zone), inventory=gone)
+        assert outcome.code == 0 and foretold.changed == outcome.changed == {"sunflower": 1}, outcome.output[-3000:]
+        assert re.findall(r".*[. ]sunflower\.meet\.test\..*", zone(lab)) == []
+        lab.update("meet.test", 'add sunflower 300 TXT "v=spf1 -all"')
+        outcome = play(str(only_zone))
+        assert outcome.failed == {"sunflower"}
+        assert "sunflower TXT exists" in " ".join(outcome.output.split()) and "carries no mark of ours" in " ".join(outcome.output.split())
+        assert len(re.findall(r".*[. ]sunflower\.meet\.test\..*", zone(lab))) == 1
+    finally:
+        lab.update("meet.test", "del sunflower TXT")
+        back = play(str(only_zone))
+    assert back.code == 0, back.output[-3000:]
+    without_soa = [[line for line in text.splitlines() if " SOA " not in line] for text in (before, zone(lab))]
+    assert without_soa[0] == without_soa[1]
+    assert play(str(only_zone)).changed == {}
 
 
 @pytest.fixture(scope="module")
