@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 
 from tests.support.ansible import INVENTORY, ROOT, environment
@@ -109,7 +112,66 @@ def test_the_welcome_page_says_what_holds_and_no_secret(onboarded: Play, lab: An
         page = (lab.state / "welcome" / f"{instance}.html").read_text()
         assert "works" in page and "does not work" not in page
         assert not [secret for secret in secrets_of_the_lab if secret in page]
-    assert "https://meet.rosa.test/" in (lab.state / "welcome" / "rosa.html").read_text()
+    rosa = (lab.state / "welcome" / "rosa.html").read_text()
+    assert "https://meet.rosa.test/" in rosa
+    # The domain rosa sends in is its own: its mail records are to be created there, those of ours are published.
+    for record in ("rosa.test.", "v=spf1 include:_spf.lab.test -all", "s1._domainkey.rosa.test.", "s1.dkim.lab.test.", "v=DMARC1; p=none"):
+        assert f"<code>{record}</code>" in rosa
+    assert "v=spf1" not in (lab.state / "welcome" / "sunflower-training.html").read_text()
+
+
+def test_mail_records_of_a_sub_domain_of_ours_are_answered(onboarded: Play, lab: Any) -> None:
+    def answers(name: str, rtype: str) -> list[str]:
+        answer = dns.query.tcp(dns.message.make_query(name, rtype), lab.dns_server, timeout=10)
+        return [b"".join(rdata.strings).decode() if rtype == "TXT" else rdata.to_text() for rrset in answer.answer for rdata in rrset]
+
+    assert answers("sunflower.meet.test", "TXT") == ["v=spf1 include:_spf.lab.test ~all"]
+    assert answers("s1._domainkey.sunflower.meet.test", "CNAME") == ["s1.dkim.lab.test."]
+    (key,) = answers("s2._domainkey.sunflower.meet.test", "TXT")
+    assert len(key) > 255 and key.startswith("v=DKIM1; k=rsa; p=MIIB") and key.endswith("IDAQAB")
+    assert answers("_dmarc.sunflower.meet.test", "TXT") == ["v=DMARC1; p=quarantine"]
+    (mark,) = answers("_coop._dmarc.sunflower.meet.test", "TXT")
+    assert "member=sunflower," in mark
+
+
+def test_mail_records_go_when_they_are_no_longer_stated_or_the_instance_leaves(
+    onboarded: Play,
+    lab: Any,
+    play: Callable[..., Play],
+    other_inventory: Callable[[Callable[[str], str]], pathlib.Path],
+    tmp_path: pathlib.Path,
+) -> None:
+    """The role's part for the zone alone: a foreign SPF record stops it with nothing half done, a leaver takes all with it."""
+    only_zone = tmp_path / "zone.yml"
+    only_zone.write_text(
+        "- hosts: sunflower\n  gather_facts: false\n  become: true\n  tasks:\n"
+        "    - ansible.builtin.include_role: {name: meet.coop.instance, tasks_from: zone.yml}\n"
+    )
+
+    def leave(text: str) -> str:
+        text = re.sub(r"\n      dns:\n        spf: include:_spf.lab.test\n(        .*\n)*", "\n", text)
+        return text.replace("\n    title: Sunflower meetings\n", "\n    title: Sunflower meetings\n    state: absent\n")
+
+    before = zone(lab)
+    gone = other_inventory(leave)
+    try:
+        foretold = play(str(only_zone), "--check", inventory=gone)
+        assert zone(lab) == before
+        outcome = play(str(only_zone), inventory=gone)
+        assert outcome.code == 0 and foretold.changed == outcome.changed == {"sunflower": 1}, outcome.output[-3000:]
+        assert re.findall(r".*[. ]sunflower\.meet\.test\..*", zone(lab)) == []
+        lab.update("meet.test", 'add sunflower 300 TXT "v=spf1 -all"')
+        outcome = play(str(only_zone))
+        assert outcome.failed == {"sunflower"}
+        assert "sunflower TXT exists" in " ".join(outcome.output.split()) and "carries no mark of ours" in " ".join(outcome.output.split())
+        assert len(re.findall(r".*[. ]sunflower\.meet\.test\..*", zone(lab))) == 1
+    finally:
+        lab.update("meet.test", "del sunflower TXT")
+        back = play(str(only_zone))
+    assert back.code == 0, back.output[-3000:]
+    without_soa = [[line for line in text.splitlines() if " SOA " not in line] for text in (before, zone(lab))]
+    assert without_soa[0] == without_soa[1]
+    assert play(str(only_zone)).changed == {}
 
 
 @pytest.fixture(scope="module")

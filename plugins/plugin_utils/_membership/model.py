@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import defaults
+from . import defaults, mail_records
 from .errors import MembershipError, Problem
 from .names import hostname, light
 from .reader import Map, Seq, files_of, merge, parse, read_text
@@ -129,6 +129,8 @@ class _Normaliser:
             "hostnames": [*names, *former],
             "image": self.first(found, "image", None),
             "smtp": self.smtp(service_id, title, names[0]),
+            "mail_records": [],
+            "mail_records_offered": [],
             "accounts": {
                 "registration": accounts.get("registration", defaults.REGISTRATION),
                 # Greenlight compares the end of the address (app/controllers/api/v1/users_controller.rb): without the @,
@@ -172,6 +174,8 @@ class _Normaliser:
             "former_domains": [],
             "hostnames": [],
             "smtp": None,
+            "mail_records": [],
+            "mail_records_offered": [],
             "record": False,
             "accounts": {
                 "registration": target["accounts"]["registration"],
@@ -204,6 +208,25 @@ class _Normaliser:
             "helo_domain": _dns(account["helo_domain"]) if "helo_domain" in account else own_name,
         }
 
+    def mail_records(self, services: dict[str, dict[str, Any]]) -> None:
+        """Gives each sender's domain the records that were stated for it: to the service whose sub-domain it is, else to the senders.
+
+        So one service alone keeps the records of one name, however many send with it.
+        """
+        homes = {
+            service["subdomain_fqdn"]: service
+            for service in services.values()
+            if service["tier"] != "accounts" and service["state"] != "absent"
+        }
+        for service_id, service in services.items():
+            if service["smtp"] is None or service["state"] == "absent":
+                continue
+            stated = _overlaid([layer for _path, layer in smtp_layers(self.root, service_id)], {}).get("dns", {})
+            domain = _dns(service["smtp"]["sender_email"].rpartition("@")[2])
+            home = homes.get(domain)
+            kept = home["mail_records"] if home else service["mail_records_offered"]
+            kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)
+
     def branding(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written."""
         branding = _overlaid(found, defaults.BRANDING)
@@ -235,6 +258,7 @@ def _normalise(root: Map, warnings: list[Problem]) -> Membership:
     for service_id, service in mapping(root.get("services")).items():
         owner = owners[service.get("member") or service["client"]]
         services[service_id] = normaliser.service(service_id, service, owner)
+    normaliser.mail_records(services)
     return Membership(
         cooperative={
             "id": raw["id"],

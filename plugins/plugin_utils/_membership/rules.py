@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import defaults
+from . import defaults, mail_records
 from .errors import Problem, short, show
 from .names import day, hostname, inside
 from .reader import Map, Seq, where
@@ -116,6 +116,7 @@ class Checker:
             if isinstance(service, dict):
                 self.check_service(service_id, service)
         self.check_names()
+        self.check_mail_records()
 
     # -- one place at a time
 
@@ -296,6 +297,8 @@ class Checker:
         """What can be said about an SMTP mapping by itself."""
         self.check_host_name((*path, "server"), smtp.get("server"))
         self.check_host_name((*path, "helo_domain"), smtp.get("helo_domain"))
+        for below, said in mail_records.problems(mapping(smtp.get("dns"))):
+            self.bad((*path, "dns", *below), said)
         username, password = smtp.get("username"), smtp.get("password_var")
         if username and not password and not {"password_var", "password"} & set(smtp):
             self.bad(
@@ -543,6 +546,48 @@ class Checker:
                     at = "{}:{}".format(*where(self.root, other))
                     said = "a name leads to one service only, choose another"
                     self.bad(place, f"{show(claimed)} is already the name of {label(other[:2])} ({at}); {said}")
+
+    # -- mail records of all services
+
+    def check_mail_records(self) -> None:
+        """Who sends in one name states the same records for it, and a name of ours is a sub-domain that serves the same owner."""
+        stated: dict[tuple[str, ...], tuple[str, Path]] = {}
+        homes = {
+            f"{service.get('subdomain', name)}.{self.domain}": service
+            for name, service in self.services.items()
+            if isinstance(service, dict) and service.get("tier") != "accounts" and service.get("state", "present") != "absent"
+        }
+        for name, service in self.services.items():
+            if not isinstance(service, dict) or service.get("tier") == "accounts" or service.get("state", "present") == "absent":
+                continue
+            found = smtp_layers(self.root, name)
+            place, dns = next(((place, mapping(layer["dns"])) for place, layer in found if "dns" in layer), ((), {}))
+            sender_place, sender = next(((place, layer["sender_email"]) for place, layer in found if "sender_email" in layer), ((), None))
+            domain = hostname(sender.rpartition("@")[2])[0] if isinstance(sender, str) else None
+            if not dns or domain is None or self.domain is None:
+                continue
+            if domain == self.domain or inside(domain, self.domain):
+                home = homes.get(domain)
+                if home is None or any(home.get(key) != service.get(key) for key in ("member", "client")):
+                    said = (
+                        f"{show(sender)} is in our domain but not at a sub-domain that a service of the same owner has; "
+                        f"its mail records cannot be kept: write a sender such as meet@{service.get('subdomain', name)}.{self.domain}, "
+                        "or leave smtp.dns out"
+                    )
+                    self.bad((*sender_place, "sender_email"), said)
+                    continue
+            entries = [((key,), dns.get(key)) for key in ("spf", "dmarc")]
+            entries += [(("dkim", str(selector).lower()), value) for selector, value in mapping(dns.get("dkim")).items()]
+            written = {("dkim", str(selector).lower()): selector for selector in mapping(dns.get("dkim"))}
+            for key, value in entries:
+                if not isinstance(value, str):
+                    continue
+                at: Path = (*place, "dns", *(("dkim", written[key]) if key in written else key))
+                other, first = stated.setdefault((domain, *key), (value, at))
+                if other.split() != value.split():
+                    line = "{}:{}".format(*where(self.root, first))
+                    said = "one name has one such record, so write the same in both"
+                    self.bad(at, f"is not what {label(first[:2])} states for mail from {show(domain)} ({line}); {said}")
 
 
 def check_meaning(root: Map, today: datetime.date) -> tuple[list[Problem], list[Problem]]:

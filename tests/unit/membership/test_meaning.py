@@ -37,6 +37,8 @@ def test_everything_is_filled_in() -> None:
         "hostnames": ["rosa.meet.example"],
         "image": "bigbluebutton/greenlight:v3.8.2.4",
         "smtp": None,
+        "mail_records": [],
+        "mail_records_offered": [],
         "accounts": {
             "registration": "invite",
             "allowed_domains": [],
