@@ -188,6 +188,14 @@ decisions:
     outcome:
       description: Path of its C(outcome.yml).
       type: str
+summary:
+  description: One line for each decision, and one for each thing that is due.
+  returned: success
+  type: list
+  elements: str
+  sample:
+    - "D-0001 A fair rate for hours: consensus"
+    - "D-0001 awaits sunflower: answer, by 2026-01-31"
 due:
   description: Who has to do what next.
   returned: success

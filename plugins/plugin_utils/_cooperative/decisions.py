@@ -52,6 +52,7 @@ class DecisionTask:
                 superseded.update(dict.fromkeys(outcome.decision.supersedes, number))
                 for other in outcome.decision.amends:
                     amended.setdefault(other, []).append(number)
+        awaited = [entry for outcome in outcomes.values() for entry in due(outcome, self.as_of, superseded)]
         return {
             "changed": bool(changes),
             "as_of": str(self.as_of),
@@ -71,7 +72,8 @@ class DecisionTask:
                 }
                 for number, outcome in outcomes.items()
             ],
-            "due": [entry for outcome in outcomes.values() for entry in due(outcome, self.as_of, superseded)],
+            "due": awaited,
+            "summary": summary(outcomes, awaited),
             "diff": [
                 {"before": before.decode(errors="replace"), "after": after.decode(), "before_header": path, "after_header": path}
                 for path, before, after in changes
@@ -205,6 +207,17 @@ def due(outcome: Outcome, as_of: datetime.date, superseded: Mapping[str, str]) -
     elif outcome.result == "passed" and decision.review_by and decision.review_by <= as_of and decision.id not in superseded:
         add(decision.proposer, "review it", decision.review_by)
     return found
+
+
+def summary(outcomes: Mapping[str, Outcome], awaited: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each decision, then one for each thing that is due."""
+    lines = []
+    for number, outcome in outcomes.items():
+        state = outcome.state.replace("-", " ")
+        lines.append(f"{number} {outcome.decision.title}: {state}" + (f" on {outcome.decided}" if outcome.decided else ""))
+    for entry in awaited:
+        lines.append(f"{entry['decision']} awaits {entry['member']}: {entry['what']}" + (f", by {entry['by']}" if entry["by"] else ""))
+    return lines
 
 
 def existing(path: str) -> bytes:

@@ -270,11 +270,12 @@ class _Tally:
         if not self.quorum(found):
             self.words.append(f"Lapsed on {found.ended}.")
             return "no_quorum lapsed"
-        base, of = (in_favour + against, "votes for or against") if self.rule.of == "votes" else (members, "members")
+        base = in_favour + against if self.rule.of == "votes" else members
+        of = _count(base, "vote for or against", "votes for or against") if self.rule.of == "votes" else _count(base, "member", "members")
         needed = max(share(self.rule.threshold, base), against + 1)
         passed = in_favour >= needed
         self.words.append(
-            f"Threshold: {self.rule.threshold} of {base} {of} and more for than against, so {needed}; "
+            f"Threshold: {self.rule.threshold} of {of} and more for than against, so {needed}; "
             f"{in_favour} for, so it is {'reached' if passed else 'not reached'}."
         )
         self.words.append(f"{'Passed by vote' if passed else 'Rejected'} on {found.ended}.")

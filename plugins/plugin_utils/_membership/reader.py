@@ -160,9 +160,7 @@ class _Builder:
                 if event.tag:
                     self._tag(event.tag, line)
                 if len(stack) >= _MAX_DEPTH:
-                    self.problem(
-                        line, f"nested more than {_MAX_DEPTH} levels deep; nothing in such a file needs that, check the brackets"
-                    )
+                    self.problem(line, f"nested more than {_MAX_DEPTH} levels deep; nothing in such a file needs that, check the brackets")
                     raise _Stop
                 container = Map(file, line) if kind is yaml.MappingStartEvent else Seq(file, line)
                 if event.anchor:
@@ -379,9 +377,7 @@ def parse(text: str, file: str, problems: list[Problem], first: str = "cooperati
         return None
     if not isinstance(root, Map):
         problems.append(
-            Problem(
-                file, where(root, ())[1] or 1, f"holds {show(root)} where sections are expected; begin with a line such as {first}:"
-            )
+            Problem(file, where(root, ())[1] or 1, f"holds {show(root)} where sections are expected; begin with a line such as {first}:")
         )
         return None
     return root
