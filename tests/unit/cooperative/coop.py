@@ -46,6 +46,11 @@ PROPOSAL: dict[str, Any] = {
 VOTE = {"vote_notice": "2026-01-26", "closes_vote": "2026-02-05"}
 
 
+def dump(data: Any) -> str:
+    """Values as YAML; by libyaml where it is, since properties write many files."""
+    return yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True)
+
+
 class Coop:
     """Files of a co-operative in a folder."""
 
@@ -65,13 +70,13 @@ class Coop:
             "cooperative": BASE["cooperative"],
             "members": {name: {**agaric, "evidence": {**agaric["evidence"], "number": name}, **own} for name, own in members.items()},
         }
-        (self.path / "members.yml").write_text(yaml.safe_dump(data, sort_keys=False))
+        (self.path / "members.yml").write_text(dump(data))
 
     def write(self, name: str, data: Any) -> pathlib.Path:
         """A file of the folder of decisions: text, or values as YAML."""
         path = self.decisions / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+        path.write_text(data if isinstance(data, str) else dump(data))
         return path
 
     def propose(self, number: str = "D-0001", **changes: Any) -> None:
