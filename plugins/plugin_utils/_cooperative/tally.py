@@ -359,10 +359,13 @@ def record(outcome: Outcome) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """No aliases: a value that stands twice is written twice."""
+    """No aliases: a value that stands twice is written twice. Lists are indented, as yamllint has it."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
 
 
 def render(outcome: Outcome) -> bytes:
