@@ -114,6 +114,26 @@ def test_a_vote_without_quorum_lapses(coop: Coop) -> None:
     assert came_out(coop) == ("no_quorum", "lapsed", "2026-02-05")
 
 
+def test_shares_are_rounded_up(tmp_path: pathlib.Path) -> None:
+    coop = Coop(tmp_path / "coop", "ada bob cia dan eve")
+    coop.propose(kind="expulsion", vote_notice="2026-01-26", closes_vote="2026-02-20")
+    coop.say("ada", "agree")
+    coop.say("bob", "agree")
+    assert came_out(coop)[0] == "no_quorum", "half of 5 is 3"
+    coop.say("bob", "block")
+    for member in ("ada", "cia", "dan"):
+        coop.vote(member, "for")
+    assert came_out(coop)[0] == "rejected", "3/4 of 5 is 4"
+    coop.vote("eve", "for")
+    assert came_out(coop)[0] == "passed"
+
+
+def test_what_is_dated_later_is_not_yet_said(coop: Coop) -> None:
+    coop.say("ada", "agree", at="2026-01-14")
+    assert shown(coop, as_of="2026-01-13") == {"ada": "is of 2026-01-14, a day still to come"}
+    assert shown(coop, as_of="2026-01-14") == {}
+
+
 def test_the_arithmetic_is_said_in_words(coop: Coop) -> None:
     coop.propose(**VOTE)
     coop.say("bob", "block")
