@@ -146,8 +146,7 @@ class _Tally:
         if not decision.vote_notice or not decision.closes_vote:
             self.words.append("No vote is called: the proposal waits for a new revision, or for notice of a vote.")
             return self.result("blocked", "blocked", None, consensus, None)
-        assert consensus.ended
-        if decision.vote_notice < consensus.ended:
+        if consensus.ended and decision.vote_notice < consensus.ended:
             file, line = where(decision.root, ("vote_notice",))
             said = f"{decision.vote_notice} is before {consensus.ended}, when the consensus round ended; a vote is called after a block"
             raise DecisionError([Problem(file, line, f"field vote_notice: {said}, write {consensus.ended} or later")])
