@@ -160,9 +160,7 @@ class _Builder:
                 if event.tag:
                     self._tag(event.tag, line)
                 if len(stack) >= _MAX_DEPTH:
-                    self.problem(
-                        line, f"nested more than {_MAX_DEPTH} levels deep; nothing in a membership file needs that, check the brackets"
-                    )
+                    self.problem(line, f"nested more than {_MAX_DEPTH} levels deep; nothing in such a file needs that, check the brackets")
                     raise _Stop
                 container = Map(file, line) if kind is yaml.MappingStartEvent else Seq(file, line)
                 if event.anchor:
@@ -324,14 +322,24 @@ def _yaml_problem(file: str, text: str, exc: yaml.YAMLError) -> Problem:
     return Problem(file, line, f"not valid YAML: {hint}")
 
 
-def read_text(path: str, file: str, problems: list[Problem]) -> str | None:
-    """A file's text, or None with the reason added to the problems."""
+def read_bytes(path: str, file: str, problems: list[Problem]) -> bytes | None:
+    """What a file holds, or None with the reason added to the problems."""
     try:
         with open(path, "rb") as stream:
-            data = stream.read()
+            return stream.read()
     except OSError as exc:
         problems.append(Problem(file, 0, f"cannot be read: {(exc.strerror or str(exc)).lower()}; check the path and its permissions"))
         return None
+
+
+def read_text(path: str, file: str, problems: list[Problem]) -> str | None:
+    """A file's text, or None with the reason added to the problems."""
+    data = read_bytes(path, file, problems)
+    return None if data is None else decode(data, file, problems)
+
+
+def decode(data: bytes, file: str, problems: list[Problem]) -> str | None:
+    """The text of what a file holds, or None with the reason added to the problems."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         problems.append(Problem(file, 1, "is not UTF-8 but UTF-16; save the file as UTF-8"))
         return None
@@ -349,8 +357,11 @@ def read_text(path: str, file: str, problems: list[Problem]) -> str | None:
     return text
 
 
-def parse(text: str, file: str, problems: list[Problem]) -> Map | None:
-    """The root mapping of one file's text, or None; everything wrong is added to the problems."""
+def parse(text: str, file: str, problems: list[Problem], first: str = "cooperative", page: str = "docs/membership-file.md") -> Map | None:
+    """The root mapping of one file's text, or None; everything wrong is added to the problems.
+
+    C(first) is a key that every such file has, C(page) where the files are explained.
+    """
     before = len(problems)
     try:
         root = _Builder(file, problems).build(text)
@@ -362,13 +373,11 @@ def parse(text: str, file: str, problems: list[Problem]) -> Map | None:
     if len(problems) > before and not isinstance(root, Map):
         return None
     if root is None:
-        problems.append(Problem(file, 1, "is empty; write at least the cooperative, see docs/membership-file.md"))
+        problems.append(Problem(file, 1, f"is empty; write at least the {first}, see {page}"))
         return None
     if not isinstance(root, Map):
         problems.append(
-            Problem(
-                file, where(root, ())[1] or 1, f"holds {show(root)} where sections are expected; begin with a line such as cooperative:"
-            )
+            Problem(file, where(root, ())[1] or 1, f"holds {show(root)} where sections are expected; begin with a line such as {first}:")
         )
         return None
     return root

@@ -79,9 +79,9 @@ _MEANT = {
 }
 
 
-def load_schema() -> dict[str, Any]:
-    """The schema as it is shipped."""
-    with open(SCHEMA_FILE, encoding="utf-8") as stream:
+def load_schema(file: str = SCHEMA_FILE) -> dict[str, Any]:
+    """A schema as it is shipped."""
+    with open(file, encoding="utf-8") as stream:
         return json.load(stream)
 
 
@@ -102,11 +102,11 @@ def _inline(schema: Any, defs: dict[str, Any]) -> Any:
 
 
 @functools.cache
-def _validator() -> Any:
+def _validator(file: str = SCHEMA_FILE) -> Any:
     import jsonschema
 
-    schema = load_schema()
-    return jsonschema.Draft202012Validator(_inline(schema, schema["$defs"]))
+    schema = load_schema(file)
+    return jsonschema.Draft202012Validator(_inline(schema, schema.get("$defs", {})))
 
 
 def label(path: Sequence[object]) -> str:
@@ -131,11 +131,11 @@ def problem(root: Map, path: Sequence[object], text: str) -> Problem:
     return Problem(file, line, f"{label(path)}: {text}")
 
 
-def check_shape(root: Map) -> list[Problem]:
+def check_shape(root: Map, schema_file: str = SCHEMA_FILE) -> list[Problem]:
     """Everything the schema finds wrong."""
     problems: list[Problem] = []
     seen: set[tuple[object, ...]] = set()
-    for error in _validator().iter_errors(root):
+    for error in _validator(schema_file).iter_errors(root):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             problems.extend(_unknown_keys(root, path, error.instance, error.schema))
@@ -170,10 +170,10 @@ def _unknown_keys(root: Map, path: tuple[object, ...], instance: Map, schema: di
             continue
         file, line = where(root, (*path, key))
         whose = label(path)
-        yield Problem(file, line, f"{whose}: unknown key {show(key)}; {_meant(key, known, path)}")
+        yield Problem(file, line, f"{whose}: unknown key {show(key)}; {_meant(key, known, path, bool(patterns))}")
 
 
-def _meant(key: str, known: list[str], path: tuple[object, ...]) -> str:
+def _meant(key: str, known: list[str], path: tuple[object, ...], free: bool) -> str:
     lower = key.lower().replace("-", "_")
     if _SECRET.search(lower):
         named = next((name for name in known if name.endswith("_var") and name.startswith(lower)), None)
@@ -188,7 +188,7 @@ def _meant(key: str, known: list[str], path: tuple[object, ...]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     if not path:
-        return "write one of " + ", ".join(known) + ", or begin its name with x-"
+        return "write one of " + ", ".join(known) + (", or begin its name with x-" if free else "")
     return "write one of " + ", ".join(known)
 
 
@@ -217,7 +217,7 @@ def _missing_keys(root: Map, path: tuple[object, ...], error: Any) -> Iterator[P
         else:
             write = f"write {key}: {example}"
         file, line = where(root, path)
-        whose = label((*path, key)) if path else f"section {key}"
+        whose = label((*path, key)) if path else f"{'section' if schema.get('type') == 'object' else 'field'} {key}"
         yield Problem(file, line, f"{whose} is missing; {write}")
 
 
