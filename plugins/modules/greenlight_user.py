@@ -100,6 +100,12 @@ options:
     description: Whether the role V(SuperAdmin) may be given. It passes every limit of the instance.
     type: bool
     default: false
+  remember:
+    description:
+      - File on the target that remembers, as digests, which addresses had an account once. Its folder has to exist.
+      - With it, an account that somebody deleted in Greenlight is not made again. It is told by RV(users[].deleted) and a warning.
+      - O(users[].state=absent) forgets the address. In an instance without any account nothing counts as deleted.
+    type: path
   repair_session_tokens:
     description:
       - Whether every account of the instance found without session token is given one that nobody knows.
@@ -168,6 +174,10 @@ users:
       description: The account's id, or null when there is none.
       type: str
       sample: 3c0f5a70-0d0e-4b4e-9d6b-5a2c9f4f8a11
+    deleted:
+      description: Whether somebody deleted the account in Greenlight, so that it was not made again; see O(remember).
+      type: bool
+      sample: false
     external:
       description: Whether the account signs in through an identity provider.
       type: bool
@@ -214,7 +224,7 @@ import traceback
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, remembrance
 
 try:
     import psycopg  # noqa: F401  # pylint: disable=unused-import
@@ -249,6 +259,7 @@ def argument_spec() -> dict:
         "base_url": {"type": "str"},
         "remove_rooms": {"type": "bool", "default": False},
         "allow_super_admin": {"type": "bool", "default": False},
+        "remember": {"type": "path"},
         "repair_session_tokens": {"type": "bool", "default": True, "no_log": False},
         **database.GUARD_ARGUMENTS,
     }
@@ -256,6 +267,7 @@ def argument_spec() -> dict:
 
 def run(module: AnsibleModule) -> dict:
     params = module.params
+    kept = remembrance.load(params["remember"]) if params["remember"] else frozenset()
     wish = accounts.desired(
         params["users"],
         update_password=params["update_password"],
@@ -263,13 +275,14 @@ def run(module: AnsibleModule) -> dict:
         remove_rooms=params["remove_rooms"],
         allow_super_admin=params["allow_super_admin"],
         repair_session_tokens=params["repair_session_tokens"],
+        remembered=kept,
     )
     base_url = params["base_url"] or ""
     if params["reset_link"] != "never" and not base_url.startswith(("https://", "http://")):
         module.fail_json(msg="base_url: is required for reset links, as an absolute URL such as https://meet.example.org")
     if not HAS_PSYCOPG:
         if module.check_mode:
-            return result(accounts.preview(wish), base_url, module.check_mode, total=0, db_missing=True)
+            return remembering(module, wish, kept, result(accounts.preview(wish), base_url, module.check_mode, total=0, db_missing=True))
         module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
     hashes = accounts.Hashes()
     try:
@@ -283,7 +296,7 @@ def run(module: AnsibleModule) -> dict:
                 plan, seen = accounts.apply(connection, wish, hashes, wait=params["lock_wait"])
     except (database.ServerUnreachable, database.DatabaseMissing, database.SchemaMissing):
         if module.check_mode:
-            return result(accounts.preview(wish), base_url, module.check_mode, total=0, db_missing=True)
+            return remembering(module, wish, kept, result(accounts.preview(wish), base_url, module.check_mode, total=0, db_missing=True))
         raise
     warning = seen.schema.warning()
     if warning:
@@ -298,7 +311,25 @@ def run(module: AnsibleModule) -> dict:
             module.warn(f"{outcome.email}: {outcome.skipped}")
         if outcome.recordings:
             module.warn(f"{outcome.email}: {len(outcome.recordings)} recording(s) stay on BigBlueButton; delete them there (see result)")
-    return result(plan, base_url, module.check_mode, total=seen.total, db_missing=False)
+    return remembering(module, wish, kept, result(plan, base_url, module.check_mode, total=seen.total, db_missing=False))
+
+
+def remembering(module: AnsibleModule, wish: accounts.Desired, kept: frozenset, told: dict) -> dict:
+    """Bring the file up to date after the database: killed in between, the next run finds the accounts and remembers them."""
+    path = module.params["remember"]
+    if not path:
+        return told
+    named = {account.email: account.state for account in wish.accounts}
+    alive = {user["email"] for user in told["users"] if named[user["email"]] != "absent" and (user["id"] or user["action"] == "created")}
+    gone = {remembrance.digest(email) for email, state in named.items() if state == "absent"}
+    wanted = (kept | {remembrance.digest(email) for email in alive}) - gone
+    if wanted != kept:
+        told["diff"]["before"]["remembered"] = len(kept)
+        told["diff"]["after"]["remembered"] = len(wanted)
+        told["changed"] = True
+        if not module.check_mode:
+            remembrance.save(path, wanted)
+    return told
 
 
 def result(plan: accounts.AccountPlan, base_url: str, check_mode: bool, total: int, db_missing: bool) -> dict:
@@ -311,6 +342,7 @@ def result(plan: accounts.AccountPlan, base_url: str, check_mode: bool, total: i
             "action": outcome.action,
             "changed": outcome.action != "none",
             "id": outcome.user_id,
+            "deleted": outcome.deleted,
             "external": outcome.external,
             "waiting": outcome.waiting,
         }

@@ -300,3 +300,30 @@ def test_two_runs_make_one_account(db: GreenlightDatabase) -> None:
         thread.join()
     assert sorted(result["users"][0]["action"] for result in results) == ["created", "none", "none"]
     assert db.one("SELECT count(*) FROM users") == "1"
+
+
+def test_a_deleted_person_is_not_made_again(db: GreenlightDatabase) -> None:
+    path = f"/tmp/{db.name}.json"
+    bob = {"email": "bob@sunflower.test", "name": "Bob"}
+    wish = {"users": [{"email": "ada@sunflower.test", "name": "Ada"}, bob], "remember": path, "reset_link": "on_create", "base_url": BASE}
+    try:
+        first = db.truthful(MODULE, wish)
+        assert first["counts"]["created"] == 2 and first["diff"]["after"]["remembered"] == 2
+        told = db.lab.exec(db.host, ["sh", "-c", f"stat -c %a {path}; cat {path}"]).stdout
+        assert told.startswith("600\n") and "sunflower" not in told
+        db.psql("DELETE FROM users WHERE email = 'bob@sunflower.test'")
+        again = db.truthful(MODULE, wish)
+        assert again["changed"] is False and again["users"][1]["deleted"] is True and again["users"][1]["action"] == "none"
+        assert "bob@sunflower.test: was deleted in Greenlight" in json.dumps(again["warnings"]) and "reset_link" not in again["users"][1]
+        assert db.one("SELECT count(*) FROM users") == "1"
+        # given back on purpose
+        db.truthful(MODULE, {**wish, "users": [{**bob, "state": "absent"}]})
+        assert db.truthful(MODULE, wish)["users"][1]["action"] == "created"
+        # a database made anew: nobody was deleted there
+        db.psql("DELETE FROM users")
+        assert db.truthful(MODULE, wish)["counts"]["created"] == 2
+        db.lab.exec(db.host, ["sh", "-c", f"echo '[1' > {path}"])
+        broken = db.module(MODULE, wish)
+        assert broken["failed"] is True and f"remember: {path} is damaged" in broken["msg"]
+    finally:
+        db.lab.exec(db.host, ["rm", "-f", path])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import pathlib
 import re
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, passwords
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, passwords, remembrance
 
 SCHEMA = database.Schema("3.8.1", "20260402000000", "20260402000001", database.KNOWN_DATA, ())
 GOOD = "Correct-Horse 7"
@@ -186,3 +187,31 @@ def test_rooms_are_not_removed_by_accident() -> None:
     tables = [match[1] for step in made.steps if (match := re.search(r"DELETE FROM public\.(\w+)", step.sql))]
     assert tables.index("formats") < tables.index("recordings") < tables.index("rooms") < tables.index("users")
     assert tables.index("room_meeting_options") < tables.index("rooms") and tables.index("shared_accesses") < tables.index("rooms")
+
+
+def test_a_deleted_person_is_not_made_again_unless_the_instance_is_new() -> None:
+    wish = accounts.desired(
+        [{"email": "Ada@x.test", "name": "Ada"}], reset_link="always", remembered=frozenset({remembrance.digest("ada@X.test")})
+    )
+    seen = accounts.Observed(schema=SCHEMA, roles={("greenlight", "User"): 1}, total=1)
+    made = accounts.diff(seen, wish, accounts.Hashes())
+    assert (
+        not made.changed and made.outcomes[0].deleted and not made.outcomes[0].waiting and "state absent" in str(made.outcomes[0].skipped)
+    )
+    seen.total = 0
+    made = accounts.diff(seen, wish, accounts.Hashes())
+    assert made.changed and made.outcomes[0].action == "created" and not made.outcomes[0].deleted
+
+
+def test_what_is_remembered_names_nobody_and_a_damaged_file_is_told(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "accounts.json"
+    assert remembrance.load(str(file)) == frozenset()
+    remembrance.save(str(file), {remembrance.digest("ada@x.test")})
+    assert remembrance.load(str(file)) == {remembrance.digest("ADA@x.test")} and "ada" not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600 and [path.name for path in tmp_path.iterdir()] == ["accounts.json"]
+    for text in ("[1", "{}", "[1]", "é"):
+        file.write_text(text)
+        with pytest.raises(CoopError, match="is damaged; restore it"):
+            remembrance.load(str(file))
+    with pytest.raises(CoopError, match="cannot be written"):
+        remembrance.save(str(tmp_path / "nowhere" / "x.json"), [])

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, passwords
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, passwords, remembrance
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import (
     NOW,
     PROVIDER,
@@ -87,6 +87,8 @@ class Desired:
     reset_link: str = "never"
     remove_rooms: bool = False
     repair_session_tokens: bool = True
+    remembered: frozenset[str] = frozenset()
+    """Digests (``remembrance.digest``) of addresses that had an account once: a person deleted since is not made again."""
 
 
 @dataclass
@@ -145,6 +147,8 @@ class Outcome:
     recordings: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     skipped: str | None = None
+    deleted: bool = False
+    """Whether somebody deleted this account in Greenlight, so that it is not made again."""
 
 
 @dataclass
@@ -160,6 +164,7 @@ def desired(
     remove_rooms: bool = False,
     allow_super_admin: bool = False,
     repair_session_tokens: bool = True,
+    remembered: frozenset[str] = frozenset(),
 ) -> Desired:
     """Check a wish. Raises AccountError naming everything that is wrong, in one line and without any password."""
     problems: list[str] = []
@@ -195,7 +200,7 @@ def desired(
         accounts.append(account)
     if problems:
         raise AccountError("; ".join(problems))
-    return Desired(tuple(accounts), update_password, reset_link, remove_rooms, repair_session_tokens)
+    return Desired(tuple(accounts), update_password, reset_link, remove_rooms, repair_session_tokens, remembered)
 
 
 def observe(conn: psycopg.Connection[Any], wish: Desired, lock: bool = False) -> Observed:
@@ -335,6 +340,10 @@ def diff(seen: Observed, wish: Desired, hashes: Hashes, predict: bool = False) -
         if user is not None:
             outcome.user_id = str(user.id)
             outcome.external = bool(user.external_id)
+        elif account.state == "present" and seen.total and remembrance.digest(account.email) in wish.remembered:
+            outcome.deleted = True
+            outcome.skipped = "was deleted in Greenlight and is not made again; to give it back, run once with state absent"
+            continue
         if account.state == "present" and (account.provider, account.role) not in seen.roles:
             known = [name for provider, name in seen.roles if provider == account.provider]
             problems.append(f"{account.email}: there is no role {account.role!r}; there are {', '.join(known) or 'none'}")
@@ -533,7 +542,7 @@ def apply(conn: psycopg.Connection[Any], wish: Desired, hashes: Hashes, wait: fl
 def _verify(conn: psycopg.Connection[Any], wish: Desired, plan: AccountPlan, hashes: Hashes) -> None:
     """Prove inside the transaction that a second run would change nothing, and name the new rows."""
     again = observe(conn, wish)
-    quiet = Desired(wish.accounts, wish.update_password, "never", wish.remove_rooms, wish.repair_session_tokens)
+    quiet = Desired(wish.accounts, wish.update_password, "never", wish.remove_rooms, wish.repair_session_tokens, wish.remembered)
     rest = diff(again, quiet, hashes)
     if rest.changed:
         raise DatabaseError(

@@ -59,6 +59,13 @@ def _dns(name: str) -> str:
     return hostname(name)[0] or name
 
 
+def _beside(node: Any, key: str) -> str | None:
+    """Full path of a file that the membership file names relative to itself."""
+    if key not in node:
+        return None
+    return os.path.abspath(os.path.join(os.path.dirname(node.at(key)[0]), node[key]))
+
+
 def _people(people: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
     """People with their mail in lower case, as Greenlight stores it."""
     return [{"name": person["name"], "email": person["email"].lower()} for person in people or ()]
@@ -137,6 +144,7 @@ class _Normaliser:
                 # coop.example would let people of notcoop.example in.
                 "allowed_domains": ["@" + name.removeprefix("@").lower() for name in accounts.get("allowed_domains", ())],
                 "administrators": _people(accounts.get("administrators")),
+                "people_file": _beside(accounts, "people_file"),
                 "users": [],
                 "oidc": {
                     key: oidc.get(key, default)
@@ -181,6 +189,7 @@ class _Normaliser:
                 "registration": target["accounts"]["registration"],
                 "allowed_domains": [],
                 "administrators": [],
+                "people_file": None,
                 "users": _people(raw["accounts"]["users"]),
                 "oidc": None,
             },

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import pathlib
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,7 @@ def test_everything_is_filled_in() -> None:
             "registration": "invite",
             "allowed_domains": [],
             "administrators": [{"name": "Rosa", "email": "rosa@rosa.example"}],
+            "people_file": None,
             "users": [],
             "oidc": None,
         },
@@ -286,3 +288,17 @@ def test_host_names_settle(text: str) -> None:
 def test_order_makes_no_difference(services: list[str], members: list[str]) -> None:
     data = changed(services={name: BASE["services"][name] for name in services}, members={name: BASE["members"][name] for name in members})
     assert json.dumps(built(data).services, sort_keys=True) == json.dumps(built(BASE).services, sort_keys=True)
+
+
+def test_a_table_of_people_lies_beside_its_membership_file() -> None:
+    one = changed(services__rosa__accounts__people_file="people/rosa 2026.csv")
+    found = built(one).services["rosa"]["accounts"]["people_file"]
+    assert found == str(pathlib.Path.cwd() / "people" / "rosa 2026.csv")
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/shadow.csv", "../vault.csv", "people/../../x.csv", ".hidden.csv", "people.xlsx", "{{ x }}.csv", "a\n.csv"]
+)
+def test_a_table_of_people_elsewhere_is_refused(name: str) -> None:
+    found = lines(changed(services__rosa__accounts__people_file=name))
+    assert len(found) == 1 and "write one such as people/sunflower.csv" in found[0]
