@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.edge import BACKEND_PORT, CA_FILE, Wildcard
+from tests.support.greenlight_database import run_directly
 from tests.support.lab import RunningLab
 
 PLACE = "/etc/caddy/wildcard"
@@ -90,8 +91,8 @@ def test_with_the_key_both_ways_get_theirs_and_it_is_kept_secret(edge: Bound) ->
     output = edge.binding(edge.key, "-vvv", "--diff")
     result = edge.own(40)
     assert not result.get("failed"), result
-    with edge.connect("eab.rosa.test", verify=False) as connection:
-        assert connection.version()
+    account = run_directly(edge.lab, edge.host, "caddy_info", {"id": "eab"})["account_uri"]
+    assert account.startswith(f"https://services.lab.test:{PORT}/my-account/"), "what a CAA record with accounturi has to name"
     assert "*.meet.test" in edge.lab.exec(edge.host, ["openssl", "x509", "-in", f"{PLACE}/meet.test.pem", "-noout", "-text"]).stdout
     assert bare not in output + json.dumps(result) and "coop-1" in output
     found = edge.lab.exec(edge.host, ["sh", "-c", "grep -rlF -f - /etc /var /root /tmp /run 2>/dev/null; true"], bare).stdout.split()

@@ -142,7 +142,8 @@ def test_when_it_does_not_come_the_edge_serves_on(edge: Wildcard, first: str, tr
         output = fails(edge, edge_wildcard_renew_share=1.0, **trouble)
     finally:
         edge.lab.update("meet.test", "del @ CAA")
-    assert said in " ".join(output.split()) and "*.meet.test: " in output and "The edge serves on" in " ".join(output.split()), output[-3000:]
+    told = " ".join(output.split())
+    assert said in told and "*.meet.test: " in told and "The edge serves on" in told, output[-3000:]
     assert edge.request(name).status == 200
     assert edge.lab.query("_acme-challenge.meet.test", "TXT") == []
     edge.apply()
