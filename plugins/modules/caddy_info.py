@@ -68,6 +68,13 @@ token:
   description: By what this edge is known on port 80, or null where role C(edge) has not been applied. No secret.
   returned: success
   type: str
+account_uri:
+  description:
+    - URL of the account at the authority that Caddy asks with, as CAA records with C(accounturi) name it.
+    - Null before its first order, and where its storage leaves open which one it is.
+  returned: success
+  type: str
+  sample: https://acme-v02.api.letsencrypt.org/acme/acct/1234567
 pace:
   description: Certificates asked for lately, and what is left.
   returned: success
@@ -99,6 +106,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._edge import pace, routes
+from ansible_collections.meet.coop.plugins.module_utils._edge.account import account_uri
 from ansible_collections.meet.coop.plugins.module_utils._edge.base import check_token, instance_routes
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -122,7 +130,8 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
     storage = ((config or {}).get("storage") or {}).get("root") or "/var/lib/caddy/.local/share/caddy"
     found = pace.pace(pace.orders(storage, params["acme_log"]), time.time(), params["order_limit"], params["order_window"])
     hosts = [host for matcher in route.get("match") or [] for host in matcher.get("host") or []]
-    return {"changed": False, "hosts": hosts, "token": check_token(config), "pace": found.as_dict()}
+    account = account_uri(config, storage)
+    return {"changed": False, "hosts": hosts, "token": check_token(config), "account_uri": account, "pace": found.as_dict()}
 
 
 def main() -> None:

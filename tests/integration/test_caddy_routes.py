@@ -106,4 +106,4 @@ def test_what_is_served_and_how_much_may_be_asked_for(edge: Wildcard) -> None:
     nobody = run_directly(edge.lab, edge.host, "caddy_info", {"id": "nobody", "order_limit": 1})
     assert (nobody["hosts"], nobody["pace"]["allowance"]) == ([], 0) and nobody["pace"]["wait"] > 0
     bare = run_directly(edge.lab, "node2", "caddy_info", {"id": "nobody"})
-    assert (bare["hosts"], bare["token"], bare["pace"]["allowance"]) == ([], None, 270), bare
+    assert (bare["hosts"], bare["token"], bare["account_uri"], bare["pace"]["allowance"]) == ([], None, None, 270), bare

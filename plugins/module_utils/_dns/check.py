@@ -324,7 +324,10 @@ class DomainCheck:
             why = caa.objection(found.values, self.issuance, wildcard=finding.name.startswith("*."))
             if why:
                 tag = "issuewild" if finding.name.startswith("*.") else "issue"
-                records = [f'{place}. CAA 0 {tag} "{identity}"' for identity in self.issuance.identities[:1]]
+                # Whoever lets certain accounts in alone does not want the whole authority.
+                named = any(b"accounturi" in record.value.lower() for record in found.values)
+                account = f"; accounturi={self.issuance.account_uri}" if named and self.issuance.account_uri else ""
+                records = [f'{place}. CAA 0 {tag} "{identity}{account}"' for identity in self.issuance.identities[:1]]
                 finding.create += records
                 advice = f"Please create where the domain is kept, beside the CAA records that are there: {' and '.join(records)}"
                 finding.bad("caa", f"the CAA records of {place} do not let our certificate authority in: {why}", advice + ".")
