@@ -137,8 +137,7 @@ instances:
       sample: {total: 2, minutes: 95, by_visibility: {Published: {total: 2, minutes: 95}}}
     last_use:
       description:
-        - Newest C(sign_in) and start of a C(meeting), in UTC, null for never.
-        - Greenlight itself writes these times; a release that does not leaves them null.
+        - Newest C(sign_in) and start of a C(meeting), in UTC, as Greenlight writes them down; null for never.
       type: dict
       sample: {sign_in: '2026-07-01T08:00:00Z', meeting: '2026-07-01T09:30:00Z'}
     size_bytes:
