@@ -84,7 +84,7 @@ def test_both_doors_lead_to_the_same_zone(zone: Zone) -> None:
 
 
 def test_nothing_unmarked_is_taken_over(zone: Zone) -> None:
-    """What octoDNS alone does: the fact sheet's agaric."""
+    """What octoDNS alone does: an unmarked record is taken over."""
     zone.by_hand(f"add {zone.label('agaric')} 60 A 192.0.2.99", f'add {zone.label("s")} 60 TXT "by hand"')
     before = zone.content()
     for check in (True, False):
