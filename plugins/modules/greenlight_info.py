@@ -157,22 +157,13 @@ unread:
   sample: []
 """
 
-import traceback
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, facts
-
-try:
-    import psycopg  # noqa: F401  # pylint: disable=unused-import
-except ImportError:
-    HAS_PSYCOPG = False
-    PSYCOPG_TRACEBACK = traceback.format_exc()
-else:
-    HAS_PSYCOPG = True
-    PSYCOPG_TRACEBACK = None
+from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "databases": {"type": "list", "elements": "str", "required": True},
@@ -196,8 +187,8 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    if not HAS_PSYCOPG:
-        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
+    if PSYCOPG_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_IMPORT_ERROR)
     result = run(module.params)
     for instance in result["instances"]:
         if instance["error"]:

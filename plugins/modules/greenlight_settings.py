@@ -226,21 +226,12 @@ skipped_settings:
   sample: [AllowNameUpdate]
 """
 
-import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, settings
-
-try:
-    import psycopg  # noqa: F401  # pylint: disable=unused-import
-except ImportError:
-    HAS_PSYCOPG = False
-    PSYCOPG_TRACEBACK = traceback.format_exc()
-else:
-    HAS_PSYCOPG = True
-    PSYCOPG_TRACEBACK = None
+from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
 
 
 def argument_spec() -> dict:
@@ -304,10 +295,10 @@ def run(module: AnsibleModule) -> dict:
         record=params["record"],
         lock_roles=params["lock_roles"],
     )
-    if not HAS_PSYCOPG:
+    if PSYCOPG_IMPORT_ERROR:
         if module.check_mode:
             return missing(settings.preview(wish))
-        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
+        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_IMPORT_ERROR)
     try:
         connection = database.connect(database.login(params["login_db"], params), "meet.coop greenlight_settings")
         with connection:

@@ -219,21 +219,12 @@ null_session_users:
   sample: []
 """
 
-import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, remembrance
-
-try:
-    import psycopg  # noqa: F401  # pylint: disable=unused-import
-except ImportError:
-    HAS_PSYCOPG = False
-    PSYCOPG_TRACEBACK = traceback.format_exc()
-else:
-    HAS_PSYCOPG = True
-    PSYCOPG_TRACEBACK = None
+from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
 
 
 def argument_spec() -> dict:
@@ -280,10 +271,10 @@ def run(module: AnsibleModule) -> dict:
     base_url = params["base_url"] or ""
     if params["reset_link"] != "never" and not base_url.startswith(("https://", "http://")):
         module.fail_json(msg="base_url: is required for reset links, as an absolute URL such as https://meet.example.org")
-    if not HAS_PSYCOPG:
+    if PSYCOPG_IMPORT_ERROR:
         if module.check_mode:
             return remembering(module, wish, kept, result(accounts.preview(wish), base_url, module.check_mode, total=0, db_missing=True))
-        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_TRACEBACK)
+        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"), exception=PSYCOPG_IMPORT_ERROR)
     hashes = accounts.Hashes()
     try:
         connection = database.connect(database.login(params["login_db"], params), "meet.coop greenlight_user")
