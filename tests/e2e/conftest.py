@@ -23,11 +23,11 @@ import pytest
 from tests.support.ansible import INVENTORY, ROOT, environment
 
 # The lab is bare only once: what is asked of bare hosts comes before everything that has them onboarded.
-ORDER = ("test_onboard.py", "test_browser.py", "test_verification_sees.py", "test_domains.py", "test_bad_days.py")
+ORDER = ("test_onboard.py", "test_browser.py", "test_verification_sees.py", "test_people.py", "test_domains.py", "test_bad_days.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else -1)
+    items.sort(key=lambda item: ORDER.index(item.path.name) if item.path.name in ORDER else len(ORDER))
 
 
 @dataclasses.dataclass
