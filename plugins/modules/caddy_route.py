@@ -74,6 +74,7 @@ options:
   wait_certificate:
     description:
       - Seconds to wait until each host is served on O(connect) with a certificate that names it and chains to O(ca_file).
+      - An authority that cannot be reached at all is given up after about half a minute.
       - V(0) does not wait.
     type: int
     default: 0
@@ -195,8 +196,9 @@ def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: f
         told = []
         for name, why in missing.items():
             said = certificate.last_error(name, params["acme_log"], started - 3600)
-            told.append(f"{name}: {why}" + (f"; the authority's answer to Caddy was: {said}" if said else ""))
-        raise CoopError(f"not served well after {params['wait_certificate']} s: " + "; ".join(told))
+            when = f", {(started - said[1]) / 60:.0f} minutes before this run," if said and started - said[1] > 30 else ""
+            told.append(f"{name}: {why}" + (f"; the authority's answer to Caddy{when} was: {said[0]}" if said else ""))
+        raise CoopError(f"not served well after {time.time() - started:.0f} s: " + "; ".join(told))
 
 
 def main() -> None:
