@@ -236,7 +236,8 @@ def test_no_meeting_is_cut_off_by_a_rolling_restart(pool: Pool, people: People, 
     assert all(pool.lab.exec(node, ["systemctl", "show", "-P", "MainPID", "bbb-double"]).stdout != since[node] for node in NODES)
     assert set(enabled(pool).values()) == {True} and set(pool.health().values()) == {"available"}
     again = maintain(*options)
-    assert again.returncode == 0 and again.stdout.count(f"went through {people.name} before") == 2 and "changed=0" in again.stdout, again.stdout[-2000:]
+    assert again.returncode == 0 and "changed=0" in again.stdout, again.stdout[-2000:]
+    assert again.stdout.count(f"went through {people.name} before") == 2
     for node in NODES:
         pool.lab.exec(node, ["rm", "-f", f"/var/lib/meet-coop/maintenance/{people.name}"])
 
