@@ -22,7 +22,6 @@ from .files import OUTCOME_FILE, PAGE, DecisionError, Folder, Position, read_fol
 from .signatures import verify
 from .tally import FINAL, Outcome, path_of, record, render, tally
 
-
 ADMISSION = "membership"
 """The kind of the decisions that admit members."""
 
@@ -180,7 +179,7 @@ def unfounded(reference: Reference, outcomes: Mapping[str, Outcome], as_of: date
         if decision.admits and reference.admits not in decision.admits:
             return f"{number} admits {', '.join(decision.admits)}; write the number of the decision that admits {reference.admits}"
     if begins and outcome.decided and outcome.decided > begins:
-        return f"{number} passed on {outcome.decided}, after {begins}, when this begins; write a day from then on, or the decision before it"
+        return f"{number} passed on {outcome.decided}, after {begins}, when this begins; write a day from then on, or an earlier decision"
     return None
 
 

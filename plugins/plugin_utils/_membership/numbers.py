@@ -2,7 +2,10 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to meet.coop: check digits of register and VAT numbers, by python-stdnum. A number is only ever checked by the scheme it is said to be of."""
+"""Private to meet.coop: check digits of register and VAT numbers, by python-stdnum.
+
+A number is only ever checked by the scheme it is said to be of; nothing is guessed from its country.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,9 @@ def flaw(number: str | None, scheme: str, country: str | None) -> tuple[str | No
     if not hasattr(module, "validate"):
         return f"{show(scheme)} checks no number; remove it", "scheme", True
     wrong = _refused(module, number)
-    return (f"{show(number)} is no number of {scheme}: {wrong}; mend it as the register has it", "number", True) if wrong else (None, "", True)
+    return (
+        (f"{show(number)} is no number of {scheme}: {wrong}; mend it as the register has it", "number", True) if wrong else (None, "", True)
+    )
 
 
 def vat_flaw(number: str) -> tuple[str | None, bool]:
