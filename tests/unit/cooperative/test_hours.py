@@ -94,7 +94,11 @@ def test_hledger_reads_the_same(tmp_path: pathlib.Path) -> None:
 
 # Lines below a day, what we say about them, and what hledger 1.25 makes of them: hours, or None when it refuses them too.
 TRAPS: dict[str, tuple[str, str, float | None]] = {
-    "one space": ("agaric:admin 4", "one space before 4: hledger takes it as part of the account, with no hours; write two spaces: agaric:admin  4", 0),
+    "one space": (
+        "agaric:admin 4",
+        "one space before 4: hledger takes it as part of the account, with no hours; write two spaces: agaric:admin  4",
+        0,
+    ),
     "one space, dots": ("agaric:admin ....", "one space before ....: hledger takes it as part of the account", 0),
     "one space, unit": ("agaric:admin 1.5h ; kind: paid", "write two spaces: agaric:admin  1.5h", 0),
     "one space, minutes": ("agaric:admin 90m", "write two spaces: agaric:admin  90m", 0),
@@ -120,12 +124,20 @@ TRAPS: dict[str, tuple[str, str, float | None]] = {
     "a capital tag": ("agaric:admin  2 ; Kind: gift", 'tag "Kind" is unknown; did you mean kind:?', 2),
     "no tag": ("agaric:admin  2 ; kind gift", '"kind gift" is no tag; write kind: gift', 2),
     "no kind": ("agaric:admin  2 ; kind: free", 'kind "free" is unknown; write one of paid, gift, membership', 2),
-    "kind and text": ("agaric:admin  2 ; kind: gift for all", 'kind "gift for all" is unknown; write one of paid, gift, membership, and a comma', 2),
+    "kind and text": (
+        "agaric:admin  2 ; kind: gift for all",
+        'kind "gift for all" is unknown; write one of paid, gift, membership, and a comma',
+        2,
+    ),
     "no comma": ("agaric:admin  2 ; kind: gift person: bo", "and a comma before the next tag", 2),
     "kind twice": ("agaric:admin  2 ; kind: gift, kind: paid", "tag kind stands twice", 2),
     "task twice": ("agaric:admin:x  2 ; task: y", 'task "y" stands beside task "x" of the account', 2),
-    "too long a day": ("agaric:admin  30", 'with this "agaric" has 30 hours on 2026-03-02, and a day has 24; write who did it, person: ana', 30),
-}  # fmt: skip
+    "too long a day": (
+        "agaric:admin  30",
+        'with this "agaric" has 30 hours on 2026-03-02, and a day has 24; write who did it, person: ana',
+        30,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", TRAPS)
@@ -149,13 +161,19 @@ def test_what_hledger_makes_of_a_trap(name: str) -> None:
     ("text", "wanted"),
     [
         ("agaric:admin  2\n", 'agaric.timedot:1: "agaric:admin  2" stands before any day'),
-        ("3/2\nagaric:admin  2\n", 'agaric.timedot:1: "3/2" does not begin with a day; write year-month-day at the start, such as 2026-03-15'),
+        (
+            "3/2\nagaric:admin  2\n",
+            'agaric.timedot:1: "3/2" does not begin with a day; write year-month-day at the start, such as 2026-03-15',
+        ),
         ("2026/03/02\nagaric:admin  2\n", "does not begin with a day"),
         ("2026-3-2\nagaric:admin  2\n", "does not begin with a day"),
         ("2026-03-32\nagaric:admin  2\n", 'the day "2026-03-32" is not a day; write year-month-day, such as 2026-03-15'),
-        ("2026-04-02\nagaric:admin  2\n", "the day 2026-04-02 is not in 2026-03, the month of this file; mend it, or move it to that month"),
+        (
+            "2026-04-02\nagaric:admin  2\n",
+            "the day 2026-04-02 is not in 2026-03, the month of this file; mend it, or move it to that month",
+        ),
     ],
-)  # fmt: skip
+)
 def test_days(tmp_path: pathlib.Path, text: str, wanted: str) -> None:
     found, said = read(tmp_path, text)
     assert found == () and len(said) == 1 and wanted in said[0]
@@ -225,8 +243,10 @@ def test_whatever_is_accepted_hledger_reads_the_same(lines: list[str]) -> None:
 good = st.builds(
     lambda circle, amount: f"agaric:{circle}  {amount}",
     st.sampled_from(["admin", "web:x", "tech:#12"]),
-    st.integers(1, 8).map(lambda dots: "." * dots) | st.integers(1, 30).map(lambda tenths: f"{tenths / 10}h") | st.integers(1, 99).map(lambda n: f"{n}m"),
-)  # fmt: skip
+    st.integers(1, 8).map(lambda dots: "." * dots)
+    | st.integers(1, 30).map(lambda tenths: f"{tenths / 10}h")
+    | st.integers(1, 99).map(lambda n: f"{n}m"),
+)
 
 
 @oracle
@@ -254,7 +274,8 @@ def test_a_plain_table(tmp_path: pathlib.Path) -> None:
 
 
 KIMAI = (
-    '"Date","From","To","Duration","Currency","Rate","Alias","User","Customer","Project","Activity","Description","Billable","Tags","Cost center"\n'
+    '"Date","From","To","Duration","Currency","Rate","Alias","User",'
+    '"Customer","Project","Activity","Description","Billable","Tags","Cost center"\n'
     '2026-03-02,09:00,10:30,1.50,EUR,30.00,Ana Costa,ana,meet.coop,Tech Circle,Server care,"Updates, and a restart",1,"nightly, gift",x\n'
     '"2026-03-03 00:00:00",09:00,09:20,0:20:00,EUR,0.00,Bo,,meet.coop,Product Circle,,,1,,\n'
 )
@@ -283,7 +304,10 @@ def test_kimais_export(tmp_path: pathlib.Path) -> None:
         ("date,hours,person,circle\n02.03.2026,1,ana,admin\n", 'date "02.03.2026" is not a day; write year-month-day, such as 2026-03-15'),
         ("date,hours,person,circle\n2026-02-28,1,ana,admin\n", "date 2026-02-28 is not in 2026-03"),
         ("date,hours,person,circle\n2026-03-02,1,,admin\n", "agaric.csv:2: person is empty; write who did it"),
-        ("date,hours,person,circle\n2026-03-02,30,ana,admin\n", 'with this "ana" has 30 hours on 2026-03-02, and a day has 24; mend the hours'),
+        (
+            "date,hours,person,circle\n2026-03-02,30,ana,admin\n",
+            'with this "ana" has 30 hours on 2026-03-02, and a day has 24; mend the hours',
+        ),
         ("date,hours,person,circle,kind\n2026-03-02,3,ana,admin,free\n", 'kind "free" is unknown; write one of paid, gift, membership'),
         ("date,hours,person,circle\n2026-03-02,3,=ana,admin\n", 'person "=ana" looks like a formula'),
         ('date,hours,person,circle\n2026-03-02,3,"ana,admin\n', "agaric.csv:2: is no CSV"),
@@ -292,7 +316,7 @@ def test_kimais_export(tmp_path: pathlib.Path) -> None:
         (KIMAI.replace("2026-03-02,", "02/03/26,"), 'agaric.csv:2: date "02/03/26" is not a day'),
         ("date,hours,person,circle\n2026-03-02,3,ana,ad:min\n", 'circle "ad:min" holds a sign that does not belong there'),
     ],
-)  # fmt: skip
+)
 def test_a_table_with_a_mistake(tmp_path: pathlib.Path, text: str, wanted: str) -> None:
     found, said = read(tmp_path, text, "agaric.csv")
     assert found == () and len(said) == 1 and wanted in said[0], said

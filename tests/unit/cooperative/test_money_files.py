@@ -19,7 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import bills, payments, usage
-from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Bill, Exchange, Money, Payment, Period, Source, Tax, Usage
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import (
+    Bill,
+    Exchange,
+    Money,
+    Payment,
+    Period,
+    Source,
+    Tax,
+    Usage,
+)
 from ansible_collections.meet.coop.plugins.plugin_utils._membership import shape
 
 MARCH = Period(2026, 3)
@@ -130,22 +139,54 @@ BROKEN_BILLS: dict[str, tuple[str, str, int, str]] = {
     "tax without a rate": ("category: S\nrate: 19", "category: O", 6, "vat: 19.02 EUR is not 0 % of 100.10 EUR, 0.00 EUR"),
     "no category": ("category: S\nrate: 19\n", "", 1, "category: is missing; write the category as the bill has it"),
     "an unknown category": ("category: S", "category: X", 8, '"X" is not one of S, Z, E, AE, K, G, O'),
-    "another month": ("2026-03-01", "2026-04-01", 2, "date 2026-04-01 is not in 2026-03, the month of this file; mend it, or move it to that"),
+    "another month": (
+        "2026-03-01",
+        "2026-04-01",
+        2,
+        "date 2026-04-01 is not in 2026-03, the month of this file; mend it, or move it to that",
+    ),
     "no such day": ("2026-03-01", "2026-03-41", 2, 'date "2026-03-41" is not a day'),
     "due before": ("2026-03-15", "2026-02-15", 3, "due: 2026-02-15 is before the day of the bill, 2026-03-01"),
     "mixed signs": ("19.02\ngross: 119.12", "-19.02\ngross: 81.08", 6, "vat: -19.02 EUR has another sign than net, 100.10 EUR"),
     "an unknown key": ("rate: 19", "rat: 19", 9, 'unknown key "rat"; did you mean rate?'),
-    "taxes and category": ("\nrate: 19", "\nrate: 19\ntaxes: [{category: S, rate: 19, net: 100.10, vat: 19.02}]", 8, "category: stands here and under taxes"),
+    "taxes and category": (
+        "\nrate: 19",
+        "\nrate: 19\ntaxes: [{category: S, rate: 19, net: 100.10, vat: 19.02}]",
+        8,
+        "category: stands here and under taxes",
+    ),
     "taxes that are not all": (
-        "category: S\nrate: 19", "taxes: [{category: S, rate: 19, net: 100.00, vat: 19.02}]", 5,
+        "category: S\nrate: 19",
+        "taxes: [{category: S, rate: 19, net: 100.00, vat: 19.02}]",
+        5,
         "net: 100.10 EUR is not what the groups under taxes have together, 100.00 EUR; mend one",
     ),
-    "shared by a word": ("\nrate: 19", "\nrate: 19\nshared_by: everybody", 10, 'shared_by: "everybody" is not a list of members; write all, or'),
-    "a rate of nothing": ("\nrate: 19", "\nrate: 19\nexchange: {rate: 0, source: ECB, date: 2026-03-01}", 10, "exchange, field rate: is 0; write how much of the book currency"),
-    "no paper": ("\nrate: 19", f"\nrate: 19\ndocument: {{path: a.pdf, sha256: {'0' * 64}}}", 0, "cannot be read: no such file or directory"),
-    "a paper elsewhere": ("\nrate: 19", f"\nrate: 19\ndocument: {{path: ../a.pdf, sha256: {'0' * 64}}}", 10, "is not the name of a file beside"),
+    "shared by a word": (
+        "\nrate: 19",
+        "\nrate: 19\nshared_by: everybody",
+        10,
+        'shared_by: "everybody" is not a list of members; write all, or',
+    ),
+    "a rate of nothing": (
+        "\nrate: 19",
+        "\nrate: 19\nexchange: {rate: 0, source: ECB, date: 2026-03-01}",
+        10,
+        "exchange, field rate: is 0; write how much of the book currency",
+    ),
+    "no paper": (
+        "\nrate: 19",
+        f"\nrate: 19\ndocument: {{path: a.pdf, sha256: {'0' * 64}}}",
+        0,
+        "cannot be read: no such file or directory",
+    ),
+    "a paper elsewhere": (
+        "\nrate: 19",
+        f"\nrate: 19\ndocument: {{path: ../a.pdf, sha256: {'0' * 64}}}",
+        10,
+        "is not the name of a file beside",
+    ),
     "no YAML": ("supplier: hetzner", "supplier: a: b", 1, "not valid YAML"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN_BILLS)
@@ -164,7 +205,9 @@ def test_a_paper_that_changed_and_one_that_is_there_twice(tmp_path: pathlib.Path
     write(tmp_path, "bills/2026-03/a.yml", BILL + stated)
     assert read(tmp_path, "bills")[1] == []
     write(tmp_path, "bills/2026-03/b.yml", BILL + stated)
-    assert read(tmp_path, "bills")[1] == ["2026-03/b.yml:1: has the same document as a.yml, so it would be paid twice; remove one of the two"]
+    assert read(tmp_path, "bills")[1] == [
+        "2026-03/b.yml:1: has the same document as a.yml, so it would be paid twice; remove one of the two"
+    ]
     write(tmp_path, "bills/2026-03/a.pdf", b"two")
     found, said = read(tmp_path, "bills")
     assert found == () and len(said) == 2 and "a.yml:10: document, field sha256: is not that of a.pdf, which is " in said[0]
@@ -201,15 +244,21 @@ def test_the_schema_helps_editors() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(-(10**9), 10**9), st.sampled_from([Fraction(0), Fraction(7), Fraction(19), Fraction("5.5")]),
+    st.integers(-(10**9), 10**9),
+    st.sampled_from([Fraction(0), Fraction(7), Fraction(19), Fraction("5.5")]),
     st.sampled_from(["EUR", "JPY", "KWD"]),
-)  # fmt: skip
+)
 def test_amounts_are_exact_to_the_last_figure(net: int, rate: Fraction, currency: str) -> None:
     from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import decimal, rounded
 
     vat = rounded(net * rate / 100)
     lines = BILL.splitlines()[:3]
-    lines += [f"currency: {currency}", f"net: {decimal(net, currency)}", f"vat: {decimal(vat, currency)}", f"gross: {decimal(net + vat, currency)}"]
+    lines += [
+        f"currency: {currency}",
+        f"net: {decimal(net, currency)}",
+        f"vat: {decimal(vat, currency)}",
+        f"gross: {decimal(net + vat, currency)}",
+    ]
     lines += ["category: S", f"rate: {float(rate)}"] if rate else ["category: O"]
     with tempfile.TemporaryDirectory() as folder:
         write(pathlib.Path(folder), "bills/2026-03/a.yml", "\n".join(lines))
@@ -226,9 +275,10 @@ def test_use(tmp_path: pathlib.Path) -> None:
     found, said = read(tmp_path, "usage")
     first, fifteenth, last = (datetime.date(2026, 3, day) for day in (1, 15, 31))
     assert said == []
+    minutes = "participant_minutes"
     assert found == (
-        Usage(Source("usage/2026-03.csv", 2, "2026-03:2"), "sunflower", "sunflower", "participant_minutes", 1200, first, last, 44640, 44000),
-        Usage(Source("usage/2026-03.csv", 3, "2026-03:3"), "sunflower", "sunflower-training", "participant_minutes", 0, first, fifteenth, 21600, 21600),
+        Usage(Source("usage/2026-03.csv", 2, "2026-03:2"), "sunflower", "sunflower", minutes, 1200, first, last, 44640, 44000),
+        Usage(Source("usage/2026-03.csv", 3, "2026-03:3"), "sunflower", "sunflower-training", minutes, 0, first, fifteenth, 21600, 21600),
     )  # fmt: skip
 
 
@@ -236,7 +286,12 @@ FIRST = "sunflower,sunflower,participant_minutes,1200,pool,2026-03-01,2026-03-31
 BROKEN_USE: dict[str, tuple[str, str, int, str]] = {
     "a fraction": ("1200", "1200.5", 2, 'value "1200.5" is no whole number; write one such as 1200'),
     "less than nothing": ("1200", "-5", 2, 'value "-5" is no whole number'),
-    "a strange name": ("sunflower,sunflower,", "Sun Flower,sunflower,", 2, 'member "Sun Flower" is no id; write the id as the membership file'),
+    "a strange name": (
+        "sunflower,sunflower,",
+        "Sun Flower,sunflower,",
+        2,
+        'member "Sun Flower" is no id; write the id as the membership file',
+    ),
     "no tenant": ("sunflower,sunflower,", "sunflower,,", 2, "tenant is empty; write the id"),
     "a strange metric": ("participant_minutes,1200", "Minutes!,1200", 2, 'metric "Minutes!" is no name of one'),
     "more than expected": (",44000", ",44641", 2, "samples_got 44641 is more than samples_expected 44640; mend one of the two"),
@@ -245,11 +300,16 @@ BROKEN_USE: dict[str, tuple[str, str, int, str]] = {
     "another month": ("2026-03-31", "2026-04-01", 2, "sampled_to 2026-04-01 is not in 2026-03"),
     "the wrong way": ("2026-03-01,2026-03-31", "2026-03-31,2026-03-01", 2, "sampled_to 2026-03-01 is before sampled_from 2026-03-31"),
     "the same again": (FIRST, FIRST + FIRST, 3, 'participant_minutes of "sunflower" is counted on line 2 for some of these days already'),
-    "somebody else's": (FIRST, FIRST + FIRST.replace("sunflower", "rosa", 1), 3, 'tenant "sunflower" is of "sunflower" on line 2; a tenant is of'),
+    "somebody else's": (
+        FIRST,
+        FIRST + FIRST.replace("sunflower", "rosa", 1),
+        3,
+        'tenant "sunflower" is of "sunflower" on line 2; a tenant is of',
+    ),
     "no such column": (",source,", ",src,", 1, 'there is no column "src"; did you mean source?'),
     "a column missing": ("samples_got", "", 1, "column samples_got is missing"),
     "a cell too many": ("44000\n", "44000,x\n", 2, "has 10 cells, and there are 9 columns"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN_USE)
@@ -291,7 +351,9 @@ def test_payments(tmp_path: pathlib.Path) -> None:
             Source("payments/2026-03.csv", 2, "B-1"), datetime.date(2026, 3, 5), "in", Money(12000, "EUR"),
             "MEET-2026-02-SUNFLOWER", "B-1", None, "Sunflower Housing",
         ),
-        Payment(Source("payments/2026-03.csv", 3, "B-2"), datetime.date(2026, 3, 6), "out", Money(11912, "EUR"), "invoice 77", "B-2", "hetzner"),
+        Payment(
+            Source("payments/2026-03.csv", 3, "B-2"), datetime.date(2026, 3, 6), "out", Money(11912, "EUR"), "invoice 77", "B-2", "hetzner"
+        ),
     )  # fmt: skip
 
 
@@ -308,7 +370,7 @@ BROKEN_PAYMENTS: dict[str, tuple[str, str, int, str]] = {
     "a formula": ("invoice 77", "=1+1", 3, 'reference "=1+1" looks like a formula'),
     "a quote": ("invoice 77", '"invoice 77', 3, "is no CSV"),
     "both names": ("counterparty", "party", 1, "column party is there twice; keep one"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN_PAYMENTS)
