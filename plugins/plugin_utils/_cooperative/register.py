@@ -202,9 +202,13 @@ class RegisterTask:
             yield from one("the suspension ends" if until else "say how the suspension ends", until)
         if its.leaving and its.leaving <= self.as_of and its.left is None:
             yield from one("agree on the day it leaves")
+        present = [service["id"] for service in member["services"] if service["state"] == "present"]
+        stop = f"; stop {', '.join(present)} before" if present else ""
         if its.left and its.left > self.as_of:
-            present = [service["id"] for service in member["services"] if service["state"] == "present"]
-            yield from one(f"it leaves; stop {', '.join(present)}" if present else "it leaves", its.left)
+            yield from one(f"it leaves{stop}", its.left)
+        for span in its.suspensions:
+            if span.start > self.as_of:
+                yield from one(f"it is suspended{stop}", span.start)
         for key in ("weight", "classes"):
             standing = [change for change in its.changes if getattr(change, key) is not None and change.start <= self.as_of]
             if standing and standing[-1].review_by:
