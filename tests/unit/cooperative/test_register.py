@@ -150,6 +150,20 @@ def test_an_admission_that_was_changed_afterwards_carries_nothing(coop: Coop) ->
         tell(coop.path)
 
 
+def test_a_day_long_past_is_tallied_whoever_has_services_or_supporters_now(tmp_path: pathlib.Path) -> None:
+    coop = Coop(
+        tmp_path / "coop", {"ada": {}, "bob": {"supported_by": "new"}, "new": {"joined": "2026-02-01"}, "old": {"left": "2021-01-01"}}
+    )
+    text = (coop.path / "members.yml").read_text()
+    more = "container_hosts: {host1: {address: 203.0.113.10}}\ndefaults: {image: 'bigbluebutton/greenlight:v3.8.2.4'}\nservices:\n"
+    more += "  new: {tier: dedicated_container, member: new, accounts: {registration: open}}\n"
+    (coop.path / "members.yml").write_text(text.replace("left: '2021-01-01'", "left: '2021-01-01'\n    supported_by: forgotten") + more)
+    coop.propose()
+    coop.say("ada", "agree")
+    coop.say("bob", "agree")
+    assert coop.result("2026-01-20")["state"] == "passed-by-consensus"
+
+
 # -- one truth with the tally
 
 
