@@ -18,6 +18,8 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import MembershipError
+
 # ISO 4217: the currencies in use, by the number of figures of their minor unit.
 _PLACES = {
     0: """
@@ -44,7 +46,7 @@ TAX_CATEGORIES = ("S", "Z", "E", "AE", "K", "G", "O")
 KINDS_OF_HOURS = ("paid", "gift", "membership")
 
 _AMOUNT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?\Z")
-_PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])\Z")
+_PERIOD = re.compile(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])\Z")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -127,6 +129,10 @@ def rounded(exact: Fraction) -> int:
     """The nearest whole number; a half goes away from zero, as people round money."""
     whole = (abs(exact) + Fraction(1, 2)).__floor__()
     return -whole if exact < 0 else whole
+
+
+class MoneyError(MembershipError):
+    """Money files that cannot be used; one line for each thing to mend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +273,11 @@ class Sale:
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
-    """An entry that mends a closed month: changes what one member owes, or what one producer is owed, by C(amount)."""
+    """An entry in an open month that mends a closed one.
+
+    C(what): C(contribution) changes what a member owes (negative: less), C(pay) adds to what a producer is owed, C(payment) gives
+    money that could not be matched to the member that sent it.
+    """
 
     source: Source
     corrects: Period
@@ -298,7 +308,7 @@ class Rules:
     rate: int
     reserve: Fraction
     due_days: int
-    floor: int = 0
+    floor: int | None = None
     cap: int | None = None
     weights: Mapping[str, Fraction] = dataclasses.field(default_factory=dict)
     floors: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -317,7 +327,7 @@ class MemberMonth:
     classes: tuple[str, ...]
     days: int
     weight: Fraction = Fraction(1)
-    floor: int = 0
+    floor: int | None = None
     cap: int | None = None
 
     def share(self, period: Period) -> Fraction:
@@ -343,9 +353,10 @@ class Books:
     """What one month hands to the next. Minor units of the book currency.
 
     C(balances): what each member owes (negative: it is owed). C(dues): the unpaid parts of it, oldest first.
-    C(bills) and C(deferred): bills and pay not yet covered by money, oldest first. C(payable): covered and not yet paid out, by party
-    (negative: paid out before it was covered). C(unmatched): money in the bank nobody knows the owner of. C(free): money in the bank
-    that is for nothing yet. C(bank) = C(free) + C(reserve) + C(unmatched) + all of C(payable).
+    C(bills) and C(deferred): bills and pay not yet covered by money, oldest first. C(suppliers) and C(producers): what is covered and
+    not yet paid out, by party (negative: paid out before it was covered). C(reserve_due): what was raised for the reserve and is not
+    yet covered. C(unmatched): money in the bank that nobody knows the owner of. C(free): money in the bank that is for nothing yet.
+    C(bank) = C(free) + C(reserve) + C(unmatched) + all of C(suppliers) and C(producers).
     """
 
     period: Period
@@ -356,6 +367,7 @@ class Books:
     suppliers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     producers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     reserve: int = 0
+    reserve_due: int = 0
     unmatched: int = 0
     free: int = 0
     bank: int = 0
