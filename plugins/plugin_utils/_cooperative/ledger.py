@@ -292,8 +292,8 @@ class Rules:
     """How a month is settled, from a day on. Rates are minor units of the book currency, shares exact fractions.
 
     C(flat_share) of the pool is split by weight, the rest by use above C(allowance) (units of C(metric) in the month) times weight.
-    C(rate) is for one hour, C(reserve) a share of bills and labour. C(floor), C(cap) hold a member's contribution; C(floors), C(caps)
-    and C(weights) are those of single members. C(contributors) are the classes of members that contribute. C(seller_share) is what a
+    C(rate) is for one hour, C(reserve) a share of bills and labour. C(floor), C(cap) hold a member's contribution; C(floors) and
+    C(caps) are those of single members; None is none. C(contributors) are the classes of members that contribute. C(seller_share) is what a
     seller keeps of a sale. C(due_days) after the end of the month a statement is due. C(notice) is the change, as a share, from which
     on a statement explains it.
     """
@@ -310,9 +310,8 @@ class Rules:
     due_days: int
     floor: int | None = None
     cap: int | None = None
-    weights: Mapping[str, Fraction] = dataclasses.field(default_factory=dict)
-    floors: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    caps: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    floors: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+    caps: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
     contributors: tuple[str, ...] = ("consumer", "producer")
     seller_share: Fraction = Fraction(0)
     notice: Fraction = Fraction(1, 5)
@@ -320,7 +319,7 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True)
 class MemberMonth:
-    """A member in one month: C(days) on which it was a member, its classes and its solidarity weight on the last of them."""
+    """A member in one month: C(days) on which it was an active member, its classes on them, its solidarity weight averaged over them."""
 
     id: str
     name: str
