@@ -13,6 +13,8 @@ currency.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -178,9 +180,29 @@ class Settlement:
         """The book currency."""
         return self.month.rules.currency
 
-    def paid_to(self, producer: str) -> int:
-        """What this month's money covers of a producer's pay."""
-        return sum(one.item.amount for one in self.covered if one.kind == "pay" and one.item.party == producer)
+    @property
+    def due_on(self) -> datetime.date:
+        """The day on which the statements of the month are due."""
+        return self.month.period.last + datetime.timedelta(days=self.month.rules.due_days)
+
+    @functools.cached_property
+    def pay_covered(self) -> Mapping[str, int]:
+        """What this month's money covers of each producer's pay."""
+        found: dict[str, int] = defaultdict(int)
+        for one in self.covered:
+            if one.kind == "pay":
+                found[one.item.party] += one.item.amount
+        return found
+
+    @functools.cached_property
+    def involved(self) -> tuple[Share, ...]:
+        """The members that have anything to do with the month; who left long ago has not."""
+        books = (self.month.opening, self.closing)
+        there = {share.member.id for share in self.shares if share.member.days}
+        there |= {name for held in books for name in (*held.balances, *held.producers)}
+        there |= {item.party for held in books for item in held.deferred}
+        there |= {one.party for one in self.matched if one.party} | {one.member for one in self.month.corrections}
+        return tuple(share for share in self.shares if share.member.id in there)
 
 
 def reference(party: str, period: Period) -> str:
@@ -379,7 +401,8 @@ class _Settle:
         known, suppliers, producers = self.parties()
         found = []
         for payment in sorted(self.month.payments, key=lambda payment: (payment.date, payment.bank_ref)):
-            party = known.get(payment.party.lower()) if payment.party else named_in(payment.reference, known)
+            # A supplier can be paid before its bill comes: then only the file names it.
+            party = known.get(payment.party, payment.party) if payment.party else named_in(payment.reference, known)
             if party is None:
                 account = "unmatched"
             elif payment.direction == "out" and party in producers:

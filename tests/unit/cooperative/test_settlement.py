@@ -160,8 +160,8 @@ def test_the_month_that_was_calculated_by_hand():
     settled = settle(found)
     assert settled.pool.total == 103_887 == sum(settled.due.values())
     assert [pay.earned for pay in settled.pay] == [25_000, 15_500, 8_000]
-    assert sum(settled.paid_to(name) for name in producers) == 27_413
-    assert [settled.paid_to(name) for name in producers] == [14_130, 8_761, 4_522]
+    assert sum(settled.pay_covered[name] for name in producers) == 27_413
+    assert [settled.pay_covered[name] for name in producers] == [14_130, 8_761, 4_522]
     assert [item.amount for item in settled.closing.deferred] == [10_870, 6_739, 3_478]
     # Both sides and one net figure: what agaric is paid is set against what it owes.
     owed = settled.due["agaric"]
