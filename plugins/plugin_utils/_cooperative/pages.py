@@ -142,12 +142,13 @@ class Pages:
     # -- the pool, the same on every page
 
     @functools.cached_property
-    def pool(self) -> list[dict[str, str]]:
+    def pool(self) -> list[dict[str, Any]]:
         """What the month costs, line by line."""
-        pool, rows = self.settled.pool, []
+        pool = self.settled.pool
+        rows: list[dict[str, Any]] = []
 
         def add(text: str, amount: int, place: str = "", strong: bool = False) -> None:
-            rows.append({"text": text, "amount": self.money(amount), "place": place, "strong": "yes" if strong else ""})
+            rows.append(_row(text, self.money(amount), place, strong))
 
         for bill, cost in self.settled.bills:
             text = f"Bill of {bill.supplier}, {bill.date}"
@@ -210,13 +211,13 @@ class Pages:
             year=self.chart(name),
         )
 
-    def account(self, share: Share) -> list[dict[str, str]]:
+    def account(self, share: Share) -> list[dict[str, Any]]:
         """The member's account, from balance to balance."""
         name, month = share.member.id, self.month
-        rows: list[dict[str, str]] = []
+        rows: list[dict[str, Any]] = []
 
         def add(text: str, amount: int, place: str = "", strong: bool = False) -> None:
-            rows.append({"text": text, "amount": self.money(amount), "place": place, "strong": "yes" if strong else ""})
+            rows.append(_row(text, self.money(amount), place, strong))
 
         opening = month.opening.balances.get(name, 0)
         add(f"Balance on {month.period.first}" + (", paid ahead" if opening < 0 else ""), opening)
@@ -344,11 +345,7 @@ class Pages:
                 for line in self.work[name]
             ],
             "corrections": [
-                {
-                    "text": f"Correction of {entry.corrects}: {entry.reason}",
-                    "amount": self.money(entry.amount.minor),
-                    "place": self.place(entry.source),
-                }
+                _row(f"Correction of {entry.corrects}: {entry.reason}", self.money(entry.amount.minor), self.place(entry.source))
                 for entry in given
             ],
             "earned": self.money(earned),
@@ -359,11 +356,7 @@ class Pages:
             "deferred_total": self.money(sum(item.amount for item in still)),
             "ordered": self.money(self.month.opening.producers.get(name, 0)),
             "sent": [
-                {
-                    "text": f"{payment.date}, bank reference {payment.bank_ref}",
-                    "amount": self.money(payment.amount.minor),
-                    "place": self.place(payment.source),
-                }
+                _row(f"{payment.date}, bank reference {payment.bank_ref}", self.money(payment.amount.minor), self.place(payment.source))
                 for payment in sent
             ],
             "contra": self.money(settled.contra.get(name, 0)),
@@ -395,6 +388,9 @@ class Pages:
             was, is_now = (Fraction(month["groups"][0][key]) for month in self.months[-2:])
             if was != is_now:
                 reasons.append(f"{text} went from {number(was)} to {number(is_now)}")
+        moved = [rounded(Fraction(one["held"]) - Fraction(one["exact"])) for one in (then, now)]
+        if moved[0] != moved[1]:
+            reasons.append(f"floors and caps move {self.money(moved[1])} to you, after {self.money(moved[0])}")
         if self.months[-2]["rules"]["file"] != self.months[-1]["rules"]["file"]:
             reasons.append(f"the rules are those of {self.rules.source.file} now")
         if difference != by_pool:
@@ -458,8 +454,10 @@ class Pages:
                 {
                     "id": share.member.id,
                     "name": share.member.name,
-                    "weight": str(share.weight),
+                    "weight": str(share.weight) if share.flat else "none",
                     "used": share.used,
+                    "counted": number(share.counted),
+                    "exact": self.exact(share.exact),
                     "due": self.money(share.due),
                     "received": self.money(self.by_member[-1][share.member.id]["received"]),
                     "contra": self.money(settled.contra.get(share.member.id, 0)),
@@ -541,6 +539,10 @@ class Pages:
                     **{key: self.money(mine[key]) for key in ("earned", "covered", "contra", "payable", "deferred")},
                 })  # fmt: skip
         return found
+
+
+def _row(text: str, amount: str, place: str, strong: bool = False) -> dict[str, Any]:
+    return {"text": text, "amount": amount, "place": place, "strong": strong}
 
 
 def _deferred(figures: Mapping[str, Any]) -> int:

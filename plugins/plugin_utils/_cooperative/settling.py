@@ -441,6 +441,7 @@ def summary(settled: Settlement, seal: str | None) -> list[str]:
     for one in settled.matched:
         if one.account == "unmatched":
             payment = one.payment
+            place = f"{payment.source.file}:{payment.source.line}"
             lines.append(f"Payment {payment.bank_ref} of {payment.date}, {payment.amount}, names nobody ({place})")
     if seal:
         lines.append(f"Closed, seal {seal}")
