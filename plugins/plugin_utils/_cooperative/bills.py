@@ -185,7 +185,7 @@ class _Reader:
 
     def tax(self, path: _Path, entry: Map, rate: Fraction, net: Money, vat: Money) -> Tax:
         wanted = rounded(net.minor * rate / 100)
-        if abs(vat.minor - wanted) > TOLERANCE:
+        if abs(vat.minor - wanted) > TOLERANCE and net.minor * vat.minor >= 0:
             said = f"{vat} is not {self.written((*path, 'rate')) if 'rate' in entry else 0} % of {net}, {Money(wanted, net.currency)}"
             self.bad((*path, "vat"), f"{said}; mend the rate or an amount")
         return Tax(entry["category"], rate, net.minor, vat.minor, entry.get("reason"))
