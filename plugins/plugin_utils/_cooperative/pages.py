@@ -31,7 +31,7 @@ _UNITS = {"participant_minutes": "participant-minutes"}
 @functools.cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.join(os.path.dirname(__file__), "pages")),
+        loader=jinja2.FileSystemLoader(os.path.join(os.path.dirname(__file__), "templates")),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
