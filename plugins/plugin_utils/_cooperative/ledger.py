@@ -18,6 +18,8 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import MembershipError
+
 # ISO 4217: the currencies in use, by the number of figures of their minor unit.
 _PLACES = {
     0: """
@@ -44,7 +46,7 @@ TAX_CATEGORIES = ("S", "Z", "E", "AE", "K", "G", "O")
 KINDS_OF_HOURS = ("paid", "gift", "membership")
 
 _AMOUNT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?\Z")
-_PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])\Z")
+_PERIOD = re.compile(r"([1-9][0-9]{3})-(0[1-9]|1[0-2])\Z")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -127,6 +129,10 @@ def rounded(exact: Fraction) -> int:
     """The nearest whole number; a half goes away from zero, as people round money."""
     whole = (abs(exact) + Fraction(1, 2)).__floor__()
     return -whole if exact < 0 else whole
+
+
+class MoneyError(MembershipError):
+    """Money files that cannot be used; one line for each thing to mend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,7 +273,11 @@ class Sale:
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
-    """An entry that mends a closed month: changes what one member owes, or what one producer is owed, by C(amount)."""
+    """An entry in an open month that mends a closed one.
+
+    C(what): C(contribution) changes what a member owes (negative: less), C(pay) adds to what a producer is owed, C(payment) gives
+    money that could not be matched to the member that sent it.
+    """
 
     source: Source
     corrects: Period
@@ -282,8 +292,8 @@ class Rules:
     """How a month is settled, from a day on. Rates are minor units of the book currency, shares exact fractions.
 
     C(flat_share) of the pool is split by weight, the rest by use above C(allowance) (units of C(metric) in the month) times weight.
-    C(rate) is for one hour, C(reserve) a share of bills and labour. C(floor), C(cap) hold a member's contribution; C(floors), C(caps)
-    and C(weights) are those of single members. C(contributors) are the classes of members that contribute. C(seller_share) is what a
+    C(rate) is for one hour, C(reserve) a share of bills and labour. C(floor), C(cap) hold a member's contribution; C(floors) and
+    C(caps) are those of single members; None is none. C(contributors) are the classes of members that contribute. C(seller_share) is what a
     seller keeps of a sale. C(due_days) after the end of the month a statement is due. C(notice) is the change, as a share, from which
     on a statement explains it.
     """
@@ -298,11 +308,10 @@ class Rules:
     rate: int
     reserve: Fraction
     due_days: int
-    floor: int = 0
+    floor: int | None = None
     cap: int | None = None
-    weights: Mapping[str, Fraction] = dataclasses.field(default_factory=dict)
-    floors: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    caps: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    floors: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+    caps: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
     contributors: tuple[str, ...] = ("consumer", "producer")
     seller_share: Fraction = Fraction(0)
     notice: Fraction = Fraction(1, 5)
@@ -310,14 +319,14 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True)
 class MemberMonth:
-    """A member in one month: C(days) on which it was a member, its classes and its solidarity weight on the last of them."""
+    """A member in one month: C(days) on which it was an active member, its classes on them, its solidarity weight averaged over them."""
 
     id: str
     name: str
     classes: tuple[str, ...]
     days: int
     weight: Fraction = Fraction(1)
-    floor: int = 0
+    floor: int | None = None
     cap: int | None = None
 
     def share(self, period: Period) -> Fraction:
@@ -343,9 +352,10 @@ class Books:
     """What one month hands to the next. Minor units of the book currency.
 
     C(balances): what each member owes (negative: it is owed). C(dues): the unpaid parts of it, oldest first.
-    C(bills) and C(deferred): bills and pay not yet covered by money, oldest first. C(payable): covered and not yet paid out, by party
-    (negative: paid out before it was covered). C(unmatched): money in the bank nobody knows the owner of. C(free): money in the bank
-    that is for nothing yet. C(bank) = C(free) + C(reserve) + C(unmatched) + all of C(payable).
+    C(bills) and C(deferred): bills and pay not yet covered by money, oldest first. C(suppliers) and C(producers): what is covered and
+    not yet paid out, by party (negative: paid out before it was covered). C(reserve_due): what was raised for the reserve and is not
+    yet covered. C(unmatched): money in the bank that nobody knows the owner of. C(free): money in the bank that is for nothing yet.
+    C(bank) = C(free) + C(reserve) + C(unmatched) + all of C(suppliers) and C(producers).
     """
 
     period: Period
@@ -356,6 +366,7 @@ class Books:
     suppliers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     producers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     reserve: int = 0
+    reserve_due: int = 0
     unmatched: int = 0
     free: int = 0
     bank: int = 0
