@@ -63,7 +63,7 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, str]]:
         """All people of all tables; AnsibleLookupError has one line for each problem."""
         self.set_options(var_options=variables, direct=kwargs)
-        roles = self.get_option("roles")
+        roles: list[str] | None = kwargs.get("roles")
         people: list[dict[str, str]] = []
         for term in terms:
             path = self.find_file_in_search_path(variables, "files", term, ignore_missing=True)
