@@ -176,6 +176,13 @@ options:
           - Whoever has V(ManageUsers) can give others any role of the instance.
         type: dict
         default: {}
+      mail_domains:
+        description:
+          - Who signs up with an address at one of these gets the role. V(example.org) is stored as V(@example.org), as in
+            O(settings.allowed_domains).
+          - As soon as one role has this option, be it empty, O(settings.role_mapping) is made from all roles here.
+        type: list
+        elements: str
   lock_roles:
     description:
       - Sets the permission ManageRoles to V(false) on every role of the instance.
@@ -219,11 +226,11 @@ EXAMPLES = r"""
         color: "#7a5c00"
         rooms_per_account: 2
         permissions: {CanRecord: false, ManageUsers: true}
+        mail_domains: [board.sunflower.example]
       - name: Trial
         state: absent
     settings:
       default_role: User
-      role_mapping: Board=@board.sunflower.example
 
 - name: Take the welcome text away again
   meet.coop.greenlight_settings:
@@ -336,6 +343,7 @@ def argument_spec() -> dict:
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 "rooms_per_account": {"type": "int"},
                 "permissions": {"type": "dict", "default": {}},
+                "mail_domains": {"type": "list", "elements": "str"},
             },
         },
         "lock_roles": {"type": "bool", "default": True},

@@ -265,3 +265,21 @@ def test_any_role_is_taken_or_refused_in_one_line(wanted: list[dict[str, Any]]) 
 @given(st.text(min_size=1, max_size=20))
 def test_a_colour_made_from_a_name_is_one(name: str) -> None:
     assert re.fullmatch("#[0-9a-f]{6}", roles.default_color(name)) and roles.default_color(name) == roles.default_color(name)
+
+
+def test_mail_domains_of_roles_make_the_mapping() -> None:
+    """As greenlight app/services/user_creator.rb reads it: the first rule whose end fits counts."""
+    wish = settings.desired(
+        role_list=[
+            {"name": "Board", "mail_domains": ["Board.example", ".staff.example"]},
+            {"name": "Old", "state": "absent", "mail_domains": ["old.example"]},
+            {"name": "team"},
+        ]
+    )
+    assert wish.settings == {"RoleMapping": "Board=@board.example,Board=.staff.example"}
+    assert settings.desired(role_list=[{"name": "Board", "mail_domains": []}]).settings == {"RoleMapping": ""}
+    assert settings.desired(role_list=[{"name": "team"}]).settings == {}
+    with pytest.raises(CoopError, match="is made from mail_domains"):
+        settings.desired(settings={"role_mapping": "x=y"}, role_list=[{"name": "Board", "mail_domains": []}])
+    with pytest.raises(CoopError, match="mail_domains must be ones such as"):
+        settings.desired(role_list=[{"name": "Board", "mail_domains": ["a,b=c"]}])

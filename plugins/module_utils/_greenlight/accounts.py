@@ -427,6 +427,7 @@ def _plan_others(seen: Observed, wish: Desired, plan: AccountPlan) -> None:
                 _plan_disabled(Account(user.email, role=user.role), user, plan, outcome)
                 if outcome.action != "none":
                     plan.closed.append(user.email)
+    plan.closed.sort()
 
 
 def _write(plan: AccountPlan, sql: str, parameters: Mapping[str, Any], rows: int | None = 1) -> None:

@@ -41,6 +41,7 @@ GRANTS = (
 )
 """Permissions that are yes or no (greenlight db/data); RoomLimit is a number, AccessToVisibilities a list."""
 _COLOR = re.compile(r"#[0-9a-f]{6}")
+_DOMAIN = re.compile(r"[@.](?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _NAME = re.compile(r"[^\s,=\x00-\x1f\x7f](?:[^,=\x00-\x1f\x7f]*[^\s,=\x00-\x1f\x7f])?")
 
 
@@ -53,6 +54,8 @@ class Role:
     present: bool = True
     rooms: int | None = None
     permissions: Mapping[str, str] = field(default_factory=dict)
+    mail_domains: tuple[str, ...] | None = None
+    """Ends of addresses whose people get the role at sign-up."""
 
 
 @dataclass
@@ -113,8 +116,28 @@ def desired(roles: Iterable[Mapping[str, Any]], problems: list[str], lock_roles:
                 problems.append(f"{where}: ManageRoles contradicts lock_roles: whoever has it can raise every limit")
             else:
                 permissions[key] = text
-        wanted.append(Role(name, color, state == "present", rooms, permissions))
+        domains = entry.get("mail_domains")
+        if domains is not None:
+            domains = tuple(mail_domain(str(domain)) for domain in domains)
+            wrong = [domain for domain in domains if not _DOMAIN.fullmatch(domain)]
+            if wrong:
+                problems.append(f"{where}: mail_domains must be ones such as board.example.org, not {', '.join(wrong)[:100]!r}")
+        wanted.append(Role(name, color, state == "present", rooms, permissions, domains))
     return tuple(wanted)
+
+
+def mail_domain(text: str) -> str:
+    """The end of an address at a domain. Greenlight compares ends: without @ evil-example.org would match example.org."""
+    text = text.strip().lower()
+    return text if text.startswith(("@", ".")) else "@" + text
+
+
+def mapping(roles: Iterable[Role]) -> str | None:
+    """The setting RoleMapping (greenlight app/services/user_creator.rb); None when no role says anything of mail domains."""
+    wanted = list(roles)
+    if all(role.mail_domains is None for role in wanted):
+        return None
+    return ",".join(f"{role.name}={domain}" for role in wanted if role.present for domain in role.mail_domains or ())
 
 
 def observe(conn: psycopg.Connection[Any]) -> ObservedRoles:

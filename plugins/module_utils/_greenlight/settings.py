@@ -151,6 +151,11 @@ def desired(
             continue
         if by_role.setdefault(role.name, role.rooms) != role.rooms:
             problems.append(f"limits.rooms_by_role.{role.name}: contradicts rooms_per_account of that role")
+    mapped = roles.mapping(wanted)
+    if mapped is not None:
+        if "RoleMapping" in texts:
+            problems.append("settings.role_mapping: is made from mail_domains of roles already")
+        texts["RoleMapping"] = mapped
     options: dict[str, str | None] = {}
     for key, name in (("meeting_minutes", limits.DURATION), ("participants", limits.PARTICIPANTS)):
         number = numbers[key]
