@@ -34,8 +34,8 @@ def db(shared: GreenlightDatabase) -> Iterator[GreenlightDatabase]:
     shared.psql(
         """
         DELETE FROM users;
-        DELETE FROM role_permissions p USING roles r WHERE r.id = p.role_id AND r.name NOT IN ('Administrator', 'User', 'Guest', 'SuperAdmin');
-        DELETE FROM roles WHERE name NOT IN ('Administrator', 'User', 'Guest', 'SuperAdmin');
+        DELETE FROM role_permissions p USING roles r WHERE r.id = p.role_id AND r.name IN ('Board', 'cafe-team');
+        DELETE FROM roles WHERE name IN ('Board', 'cafe-team');
         UPDATE site_settings v SET value = CASE s.name WHEN 'DefaultRole' THEN 'User' ELSE '' END
           FROM settings s WHERE s.id = v.setting_id AND s.name IN ('DefaultRole', 'RoleMapping');
         """
