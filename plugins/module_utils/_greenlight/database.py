@@ -95,7 +95,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "permissions": {"id": UUID, "name": TEXT, **_STAMPS},
     "recordings": {"id": UUID, "room_id": UUID, "record_id": TEXT, "visibility": TEXT, "length": INTEGER},
     "role_permissions": {"id": UUID, "role_id": UUID, "permission_id": UUID, "value": TEXT, **_STAMPS},
-    "roles": {"id": UUID, "name": TEXT, "provider": TEXT},
+    "roles": {"id": UUID, "name": TEXT, "color": TEXT, "provider": TEXT, **_STAMPS},
     "room_meeting_options": {"id": UUID, "room_id": UUID, "meeting_option_id": UUID, "value": TEXT, **_STAMPS},
     "rooms": {"id": UUID, "user_id": UUID, "name": TEXT, "friendly_id": TEXT, "last_session": TIME, "online": BOOLEAN},
     "rooms_configurations": {"id": UUID, "meeting_option_id": UUID, "provider": TEXT, "value": TEXT, **_STAMPS},

@@ -21,7 +21,7 @@ from .errors import MembershipError, Problem
 from .names import hostname, light
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
-from .rules import check_meaning, layers, mapping, only_host, smtp_layers
+from .rules import check_meaning, default_layers, layers, mapping, only_host, smtp_layers
 from .shape import check_shape
 
 
@@ -97,8 +97,9 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) 
 class _Normaliser:
     """Fills in defaults; the file has passed all checks."""
 
-    def __init__(self, root: Map) -> None:
+    def __init__(self, root: Map, today: datetime.date) -> None:
         self.root = root
+        self.today = today
         self.domain = _dns(root["cooperative"]["domain"])
         self.hosts = mapping(root.get("container_hosts"))
         self.only_host = only_host(root)
@@ -147,6 +148,9 @@ class _Normaliser:
                 "administrators": _people(accounts.get("administrators")),
                 "people_file": _beside(accounts, "people_file"),
                 "users": [],
+                "roles": [self.role(role) for role in accounts.get("roles", ())],
+                "default_role": accounts.get("default_role"),
+                "sold_roles": self.sold_roles(service_id),
                 "oidc": {
                     key: oidc.get(key, default)
                     for key, default in (
@@ -155,11 +159,15 @@ class _Normaliser:
                         ("client_secret_var", None),
                         ("redirect", None),
                         ("uid_field", "sub"),
+                        ("match_email", True),
+                        ("logout_path", None),
                     )
                 }
                 if oidc
                 else None,
             },
+            "term": None,
+            "price": self.price(raw),
             "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
             "record": raw.get("record", False),
             "branding": self.branding([mapping(layer.get("branding")) for layer in found]),
@@ -190,11 +198,62 @@ class _Normaliser:
                 "registration": target["accounts"]["registration"],
                 "allowed_domains": [],
                 "administrators": [],
-                "people_file": None,
-                "users": _people(raw["accounts"]["users"]),
+                "people_file": _beside(raw["accounts"], "people_file"),
+                "users": _people(raw["accounts"].get("users")),
+                "roles": [],
+                "default_role": None,
+                "sold_roles": [{"name": service_id, "rooms_per_account": self.sold_rooms(service_id)}],
                 "oidc": None,
             },
+            "limits": {**target["limits"], "rooms_per_account": self.sold_rooms(service_id)},
+            "term": self.term(raw.get("term", {})),
+            "price": self.price(raw),
         }
+
+    @staticmethod
+    def role(raw: dict[str, Any]) -> dict[str, Any]:
+        """A role of an instance; None where nothing is said."""
+        return {
+            "name": raw["name"],
+            "color": raw["color"].lower() if "color" in raw else None,
+            "state": raw.get("state", "present"),
+            "rooms_per_account": raw.get("rooms_per_account"),
+            "permissions": dict(raw.get("permissions", {})),
+            "mail_domains": ["@" + name.removeprefix("@").lower() for name in raw.get("mail_domains", ())],
+        }
+
+    def sold_roles(self, instance: str) -> list[dict[str, Any]]:
+        """The roles that hold the accounts sold on an instance, one for each service of tier accounts, called as it."""
+        return [
+            {"name": name, "rooms_per_account": self.sold_rooms(name)}
+            for name, service in mapping(self.root.get("services")).items()
+            if service["tier"] == "accounts" and service["instance"] == instance
+        ]
+
+    def sold_rooms(self, service_id: str) -> int:
+        """Rooms of one sold account: what is written for it, else what the instance's own accounts have."""
+        own = self.root["services"][service_id]
+        found = [own, next(default_layers(self.root, "accounts"))[1]]
+        rooms = self.first([mapping(layer.get("limits")) for layer in found], "rooms_per_account", None)
+        if rooms is not None:
+            return rooms
+        instance = own["instance"]
+        tier = self.root["services"][instance]["tier"]
+        every = [mapping(layer.get("limits")) for _path, layer in layers(self.root, instance)]
+        return _overlaid(every, defaults.LIMITS[tier])["rooms_per_account"]
+
+    def term(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """From when until when, both days included, and what that means today: C(ahead), C(running) or C(over)."""
+        begins, ends = raw.get("from"), raw.get("until")
+        now = self.today.isoformat()
+        return {"from": begins, "until": ends, "now": "ahead" if begins and now < begins else "over" if ends and now > ends else "running"}
+
+    @staticmethod
+    def price(raw: dict[str, Any]) -> dict[str, Any] | None:
+        """What the owner pays; C(currency) is None for the co-operative's own."""
+        if "price" not in raw:
+            return None
+        return {"amount": raw["price"]["amount"], "currency": raw["price"].get("currency"), "per": raw["price"].get("per", "month")}
 
     def place(self, host: str) -> dict[str, Any]:
         return {"container_host": host, "address": self.hosts[host]["address"], "address6": self.hosts[host].get("address6")}
@@ -259,7 +318,7 @@ class _Normaliser:
 
 def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Membership:
     raw = root["cooperative"]
-    normaliser = _Normaliser(root)
+    normaliser = _Normaliser(root, today)
     owners: dict[str, dict[str, Any]] = {}
     for section, kind in (("members", "member"), ("clients", "client")):
         for owner_id, owner in mapping(root.get(section)).items():

@@ -26,7 +26,8 @@ from .shape import label, problem
 Path = tuple[object, ...]
 
 _NAMES_TAKEN = ("all", "ungrouped", "localhost", "members", "clients")
-_FOR_ACCOUNTS = ("tier", "member", "client", "title", "state", "instance", "accounts", "notes")
+_FOR_ACCOUNTS = ("tier", "member", "client", "title", "state", "instance", "accounts", "limits", "term", "price", "notes")
+_PEOPLE_OF_ACCOUNTS = ("users", "people_file")
 _SECRET_CONNECTION = re.compile(r"pass(word|wd|phrase)?$|secret|token")
 
 
@@ -127,6 +128,7 @@ class Checker:
                 self.check_service(service_id, service)
         self.check_names()
         self.check_mail_records()
+        self.check_people_of_instances()
 
     # -- one place at a time
 
@@ -404,9 +406,14 @@ class Checker:
         accounts = mapping(service.get("accounts"))
         self.check_people((*path, "accounts", "administrators"), accounts.get("administrators"))
         self.check_people((*path, "accounts", "users"), accounts.get("users"))
+        self.check_price(path, service, tier)
         if tier == "accounts":
             self.check_accounts_tier(path, service)
             return
+        if "term" in service:
+            self.bad(
+                (*path, "term"), "is for tier accounts only; remove it, and write state: stopped or state: absent when the time has come"
+            )
         if "instance" in service:
             self.bad((*path, "instance"), "is for tier accounts only; remove it")
         if "users" in accounts:
@@ -427,6 +434,7 @@ class Checker:
         if tier == "consumer":
             self.check_consumer(path, name, service)
         self.check_mail(path, name, service)
+        self.check_roles(path, name, accounts)
         if service.get("state", "present") == "present":
             self.check_way_in(path, accounts)
 
@@ -485,10 +493,19 @@ class Checker:
                 self.bad((*path, key), "does not go with tier accounts, which has no site of its own; remove it")
         accounts = service.get("accounts")
         for key in mapping(accounts):
-            if key != "users":
+            if key not in _PEOPLE_OF_ACCOUNTS:
                 self.bad((*path, "accounts", key), "does not go with tier accounts; write the people under accounts.users")
-        if "users" not in mapping(accounts) and (accounts is None or isinstance(accounts, dict)):
-            self.bad((*path, "accounts", "users"), "is missing; write the people who get an account, each with name: and email:")
+        if not set(_PEOPLE_OF_ACCOUNTS) & set(mapping(accounts)) and (accounts is None or isinstance(accounts, dict)):
+            self.bad(
+                (*path, "accounts", "users"),
+                "is missing; write the people who get an account, each with name: and email:, or accounts.people_file",
+            )
+        elif mapping(accounts).get("users") == [] and "people_file" not in mapping(accounts):
+            self.bad((*path, "accounts", "users"), "the list is empty; write at least one entry, or state: absent to close all accounts")
+        for key in mapping(service.get("limits")):
+            if key in ("meeting_minutes", "participants"):
+                self.bad((*path, "limits", key), "is the same for all meetings of an instance; remove it: the accounts have that of theirs")
+        self.check_term((*path, "term"), mapping(service.get("term")), service)
         if "instance" not in service:
             self.bad((*path, "instance"), "is missing; write the id of the service whose Greenlight holds the accounts")
             return
@@ -504,12 +521,182 @@ class Checker:
                     (*path, "instance"),
                     f"service {show(instance)} is of tier accounts itself; write the id of one that has a site of its own",
                 )
-            elif "client" in target:
+                return
+            if "client" in target:
                 self.bad((*path, "instance"), f"service {show(instance)} belongs to a client; write the id of one that a member runs")
             elif target.get("state", "present") != "present" and service.get("state", "present") == "present":
                 self.bad(
                     (*path, "instance"), f"service {show(instance)} is {show(target.get('state'))[1:-1]}; accounts need one that is present"
                 )
+            self.check_seller(path, service, instance, target)
+            self.check_rooms(path, instance)
+            oidc = mapping(mapping(target.get("accounts")).get("oidc"))
+            if oidc.get("match_email") is False:
+                self.bad(
+                    (*path, "instance"),
+                    f"people sign in to service {show(instance)} at its issuer, and accounts.oidc.match_email: false keeps those "
+                    "who are written here out; remove that line, or choose another service",
+                )
+
+    def check_seller(self, path: Path, service: dict[str, Any], instance: str, target: dict[str, Any]) -> None:
+        """Who sells accounts is the member that runs the instance."""
+        runs = text(target.get("member"))
+        sells = text(mapping(self.clients.get(text(service.get("client")) or "")).get("sold_by"))
+        if runs is None or sells is None or runs == sells or "member" in service:
+            return
+        own = [
+            name
+            for name, other in self.services.items()
+            if mapping(other).get("member") == sells and mapping(other).get("tier") not in ("accounts", None)
+        ]
+        advice = self.choose(own, f"member {show(sells)} runs no service yet")
+        self.bad(
+            (*path, "instance"),
+            f"service {show(instance)} is run by member {show(runs)}, but client {show(service['client'])} is served by {show(sells)}; "
+            f"{advice}, or write sold_by: {short(runs)} at the client",
+        )
+
+    def check_rooms(self, path: Path, instance: str) -> None:
+        """Accounts on an instance have no more rooms than an account of that instance may have."""
+        most = self.rooms_of(instance)
+        for place, layer in ((path, mapping(self.services.get(path[1]))), next(default_layers(self.root, "accounts"))):
+            rooms = mapping(layer.get("limits")).get("rooms_per_account")
+            if isinstance(rooms, int) and not isinstance(rooms, bool):
+                self.check_at_most((*place, "limits", "rooms_per_account"), rooms, most, instance)
+                return
+
+    def check_at_most(self, path: Path, rooms: int, most: int | None, instance: str) -> None:
+        if most is not None and rooms > most:
+            said = f"{rooms} is more than an account of service {show(instance)} may have; write at most {most}, or raise the limit there"
+            self.bad(path, said)
+
+    def rooms_of(self, service_id: str) -> int | None:
+        """The room limit of a service with a site; None when it cannot be told."""
+        tier = mapping(self.services.get(service_id)).get("tier")
+        for _place, layer in layers(self.root, service_id):
+            found = mapping(layer.get("limits"))
+            if "rooms_per_account" in found:
+                rooms = found["rooms_per_account"]
+                return rooms if isinstance(rooms, int) and not isinstance(rooms, bool) else None
+        return defaults.LIMITS[tier]["rooms_per_account"] if isinstance(tier, str) and tier in defaults.LIMITS else None
+
+    def check_term(self, path: Path, term: dict[str, Any], service: dict[str, Any]) -> None:
+        begins = self.check_day((*path, "from"), term.get("from"))
+        ends = self.check_day((*path, "until"), term.get("until"))
+        if begins and ends and ends < begins:
+            self.bad((*path, "until"), f"{ends} is before the day it begins, {begins}; mend one of the two dates")
+        elif ends and ends < self.today and service.get("state", "present") == "present":
+            self.warn(
+                (*path, "until"), f"{ends} is over, so the accounts are closed; write state: absent, or a later day to open them again"
+            )
+
+    def check_price(self, path: Path, service: dict[str, Any], tier: str | None) -> None:
+        price = service.get("price")
+        if not isinstance(price, dict):
+            return
+        if "member" in service and tier is not None and tier != "accounts":
+            self.bad((*path, "price"), "is for what is sold; members pay by the co-operative's rules, so remove it")
+        amount, currency = text(price.get("amount")), text(price.get("currency"))
+        places = defaults.MINOR_UNITS.get(currency or "", 2)
+        if amount and re.fullmatch(r"[0-9]+[.][0-9]+", amount) and len(amount.partition(".")[2]) > places:
+            kind = f"{short(currency)} has {places or 'no'} decimal places" if currency else "an amount has two decimal places"
+            rounded = amount.partition(".")[0] + (f".{amount.partition('.')[2][:places]}" if places else "")
+            self.bad((*path, "price", "amount"), f'{show(amount)} cannot be paid: {kind}; write an amount such as "{rounded}"')
+
+    # -- roles and people of an instance
+
+    def check_roles(self, path: Path, service_id: str, accounts: dict[str, Any]) -> None:
+        """Roles have one meaning each, no more than the service has, and a way for somebody to get them."""
+        sold = {
+            name.lower(): name
+            for name, other in self.services.items()
+            if mapping(other).get("tier") == "accounts" and mapping(other).get("instance") == service_id
+        }
+        known: dict[str, tuple[str, int]] = {}
+        present = {name.lower(): name for name in defaults.SEEDED_ROLES}
+        domains: dict[str, int] = {}
+        for index, role in enumerate(items(accounts.get("roles"))):
+            here = (*path, "accounts", "roles", index)
+            role = mapping(role)
+            name = text(role.get("name"))
+            if name is None:
+                continue
+            lower = name.lower()
+            if lower in known:
+                self.bad((*here, "name"), f"{show(name)} is named twice; keep one entry (capitals make no difference)")
+                continue
+            known[lower] = (name, index)
+            seeded = next((one for one in defaults.SEEDED_ROLES if one.lower() == lower), None)
+            if lower == "superadmin":
+                self.bad((*here, "name"), "SuperAdmin passes every limit and is not for an instance's people; write another name")
+            elif seeded and name != seeded:
+                self.bad((*here, "name"), f"{show(name)} differs from Greenlight's own role only in its capitals; write {seeded}")
+            elif lower in sold:
+                self.bad(
+                    (*here, "name"), f"{show(name)} is the role of service {show(sold[lower])}, whose people have it; write another name"
+                )
+            if role.get("state", "present") == "absent":
+                if seeded:
+                    self.bad((*here, "state"), f"{seeded} is Greenlight's own and cannot be removed; remove the line state")
+                continue
+            present[lower] = name
+            rooms = role.get("rooms_per_account")
+            if isinstance(rooms, int) and not isinstance(rooms, bool):
+                self.check_at_most((*here, "rooms_per_account"), rooms, self.rooms_of(service_id), service_id)
+            permissions = mapping(role.get("permissions"))
+            if permissions.get("ManageRoles") is True:
+                said = "stays false, since whoever may manage roles can raise every limit; remove the line, or write false"
+                self.bad((*here, "permissions", "ManageRoles"), said)
+            if seeded == "Administrator":
+                for key in ("permissions", "mail_domains"):
+                    if key in role:
+                        said = "keeps what it may" if key == "permissions" else "is given by name only"
+                        self.bad((*here, key), f"Administrator {said}; remove {key}, or write a role of your own")
+            for number, domain in enumerate(items(role.get("mail_domains"))):
+                if not isinstance(domain, str):
+                    continue
+                plain = domain.removeprefix("@").lower()
+                if domains.setdefault(plain, index) != index:
+                    said = f"{show(domain)} leads to role {show(self.role_name(accounts, domains[plain]))} already; keep one of the two"
+                    self.bad((*here, "mail_domains", number), said)
+        default = text(accounts.get("default_role"))
+        if default:
+            if default == "Administrator":
+                said = "would make everybody who signs up an administrator; write another role"
+                self.bad((*path, "accounts", "default_role"), said)
+            elif default not in present.values():
+                names = [name for name in present.values() if name != "Administrator"]
+                self.bad((*path, "accounts", "default_role"), f"{show(default)} is not a role of this service; {self.choose(names)}")
+
+    @staticmethod
+    def role_name(accounts: dict[str, Any], index: int) -> str:
+        return str(mapping(items(accounts.get("roles"))[index]).get("name"))
+
+    def check_people_of_instances(self) -> None:
+        """Nobody is written for one instance twice: as its administrator and as a buyer of accounts, or by two buyers."""
+        taken: dict[tuple[str, str], Path] = {}
+        entries: list[tuple[str, Path, list[Any]]] = []
+        for name, service in self.services.items():
+            service = mapping(service)
+            accounts = mapping(service.get("accounts"))
+            if service.get("tier") != "accounts":
+                entries.append((name, ("services", name, "accounts", "administrators"), items(accounts.get("administrators"))))
+        for name, service in self.services.items():
+            service = mapping(service)
+            instance = text(service.get("instance"))
+            if service.get("tier") == "accounts" and instance and service.get("state", "present") == "present":
+                users = items(mapping(service.get("accounts")).get("users"))
+                entries.append((instance, ("services", name, "accounts", "users"), users))
+        for instance, path, people in entries:
+            for index, person in enumerate(people):
+                email = text(mapping(person).get("email"))
+                if email is None:
+                    continue
+                other = taken.setdefault((instance, email.lower()), (*path, index))
+                if other[:2] != path[:2]:
+                    at = "{}:{}".format(*where(self.root, other))
+                    said = f"{show(email)} has an account on service {show(instance)} by {label(other[:2])} already ({at})"
+                    self.bad((*path, index, "email"), f"{said}; keep one of the two")
 
     def check_consumer(self, path: Path, name: str, service: dict[str, Any]) -> None:
         if service.get("record") is True:
@@ -577,7 +764,12 @@ class Checker:
                 "turns sign-in by password off for everyone, administrators too: they sign in at the issuer (only a "
                 "SuperAdmin made with Greenlight's own rake task still can)",
             )
-        elif registration in ("invite", "approval") and not administrators and (administrators is None or isinstance(administrators, Seq)):
+            if mapping(oidc).get("match_email") is False and (administrators or "people_file" in accounts):
+                self.bad(
+                    (*path, "accounts", "oidc", "match_email"),
+                    "false keeps the people out who are written here: the issuer's sign-in would find their address taken; remove the line",
+                )
+        if registration in ("invite", "approval") and not administrators and (administrators is None or isinstance(administrators, Seq)):
             does = "invite" if registration == "invite" else "approve"
             self.bad(
                 (*path, "accounts", "administrators"),

@@ -46,8 +46,13 @@ def test_everything_is_filled_in() -> None:
             "administrators": [{"name": "Rosa", "email": "rosa@rosa.example"}],
             "people_file": None,
             "users": [],
+            "roles": [],
+            "default_role": None,
+            "sold_roles": [],
             "oidc": None,
         },
+        "term": None,
+        "price": None,
         "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
         "record": False,
         "branding": {
@@ -93,18 +98,19 @@ def test_owner_and_cooperative() -> None:
 
 def test_every_service_has_the_same_keys() -> None:
     data = changed(
+        services__agaric={"tier": "dedicated_container", "member": "agaric", "accounts": {"registration": "open"}},
         services__team={
             "tier": "accounts",
             "client": "cafe",
-            "instance": "rosa",
+            "instance": "agaric",
             "accounts": {"users": [{"name": "A", "email": "A@cafe.example"}]},
-        }
+        },
     )
     found = built(data).services
     assert {frozenset(service) for service in found.values()} == {frozenset(found["rosa"])}
     assert {frozenset(service["accounts"]) for service in found.values()} == {frozenset(found["rosa"]["accounts"])}
     team = found["team"]
-    assert (team["hostname"], team["hostnames"], team["client"], team["member"]) == ("rosa.meet.example", [], "cafe", None)
+    assert (team["hostname"], team["hostnames"], team["client"], team["member"]) == ("agaric.meet.example", [], "cafe", None)
     assert team["accounts"]["users"] == [{"name": "A", "email": "a@cafe.example"}]
 
 
@@ -240,8 +246,10 @@ def test_unlimited_is_for_dedicated_tiers() -> None:
 
 def test_sign_in_elsewhere_is_pointed_out() -> None:
     oidc = {"issuer": "https://id.rosa.example", "client_id": "gl", "client_secret_var": "vault_rosa_oidc"}
-    found = built(changed(services__rosa__accounts={"oidc": oidc}))
-    assert found.services["rosa"]["accounts"]["oidc"] == {**oidc, "redirect": None, "uid_field": "sub"}
+    found = built(changed(services__rosa__accounts={"oidc": oidc, "registration": "open"}))
+    assert found.services["rosa"]["accounts"]["oidc"] == {
+        **oidc, "redirect": None, "uid_field": "sub", "match_email": True, "logout_path": None
+    }  # fmt: skip
     assert len(found.warnings) == 1 and "turns sign-in by password off" in found.warnings[0]
 
 
