@@ -65,7 +65,8 @@
 
   // app/javascript/i18n.js: the language's own texts over the English ones
   async function texts(language) {
-    const load = async (name) => (await fetch(`${base}/api/v1/locales/${name}.json`)).json();
+    const headers = { Accept: "application/json" };
+    const load = async (name) => (await fetch(`${base}/api/v1/locales/${name}.json`, { headers })).json();
     const english = await load("en");
     const own = await load(language || "en").catch(() => ({}));
     return { ...english, ...own, homepage: { ...english.homepage, ...own.homepage } };
