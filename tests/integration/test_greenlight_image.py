@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import pytest
 import yaml
 
 from tests.support import ansible
-from tests.support.containers import HOST, IMAGE, KILLER, OLDER, Instance
+from tests.support.containers import HOST, IMAGE, KILLER, OLDER, REDIS, Instance
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role
 
@@ -206,6 +208,25 @@ def killed(forge: Forge, event: str) -> None:
     assert seen.returncode == 0 and seen.stdout and play.returncode != 0, (seen, output)
 
 
+def small_upstream(forge: Forge) -> str:
+    """An upstream image with Greenlight's files and nothing to run them, quick to push: what it holds is no matter to a registry."""
+    files = io.BytesIO()
+    with tarfile.open(fileobj=files, mode="w") as archive:
+        for name in ("app", "config", "public"):
+            archive.add(ansible.ROOT / "tests" / "lab" / "greenlight" / "image" / name, f"app/{name}")
+    rails = "#!/bin/sh\\nmkdir -p public/assets && echo {} >public/assets/.sprockets-manifest-1.json\\n"
+    script = (
+        f"rm -rf /tmp/t-small; mkdir -p /tmp/t-small; tar -C /tmp/t-small -xf -; printf '{rails}' >/tmp/t-small/rails;"
+        f" chmod 755 /tmp/t-small/rails; id=$(docker create {REDIS}); docker cp -q /tmp/t-small/app/. $id:/usr/src/app/;"
+        " docker cp -q /tmp/t-small/rails $id:/usr/bin/rails;"
+        " docker commit -c 'ENTRYPOINT [\"./bin/start\"]' -c 'ENV RAILS_ROOT=/usr/src/app' $id t-small:v3.8.2.4; docker rm $id;"
+        " rm -rf /tmp/t-small"
+    )
+    done = forge.lab.exec(HOST, ["sh", "-ec", script], files.getvalue())
+    assert done.returncode == 0, done
+    return "t-small:v3.8.2.4"
+
+
 def test_through_a_registry_it_is_built_once_for_all_hosts(forge: Forge) -> None:
     configuration = {
         "version": 0.1,
@@ -217,7 +238,8 @@ def test_through_a_registry_it_is_built_once_for_all_hosts(forge: Forge) -> None
         f"echo builder:$(caddy hash-password --plaintext '{PASSWORD}') >/run/test-registry.htpasswd;"
         " cat >/run/test-registry.yml; systemd-run --quiet --unit test-registry docker-registry serve /run/test-registry.yml"
     )
-    wanted = {"repository": f"{REGISTRY}/coop/t-sun", "push": True, "registry": {"username": "builder", "password": PASSWORD}}
+    small = small_upstream(forge)
+    wanted = {"repository": f"{REGISTRY}/coop/t-sun", "upstream": small, "push": True, "registry": {"username": "builder", "password": PASSWORD}}
     try:
         assert forge.lab.exec(HOST, ["sh", "-ec", start], json.dumps(configuration)).returncode == 0
         forge.lab.wait_for(HOST, f"curl -s -o /dev/null http://{REGISTRY}/v2/")
@@ -234,4 +256,5 @@ def test_through_a_registry_it_is_built_once_for_all_hosts(forge: Forge) -> None
         assert pulled["actions"] == [f"pull image {pushed['image']}"] and pulled["image_id"] == pushed["image_id"]
         assert forge.good(**wanted)["changed"] is False
     finally:
+        forge.docker("rmi", "--force", small, check=False)
         forge.lab.exec(HOST, ["sh", "-c", "systemctl stop test-registry; rm -rf /var/lib/test-registry /run/test-registry.*"])

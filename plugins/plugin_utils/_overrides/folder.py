@@ -36,9 +36,15 @@ ICONS = {
 _LOCALE = re.compile(r"([a-z]{2,3}(?:_[A-Z]{2})?)\.(json|yml)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LINK = re.compile(r"https?://[^\s\"'<>\\^`{|}]+|mailto:[^\s\"'<>\\^`{|}]+@[^\s\"'<>\\^`{|}]+")
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+"""A character beyond U+FFFF as JSON may write it (RFC 8259 section 7). All else in JSON is YAML too."""
 _PLACES = "image.yml, favicon.ico, apple-touch-icon.png, styles.scss, locales/, mails/ or files/"
 _IMAGE_KEYS = ("title", "footer", "made_from")
 _FOOTER_KEYS = ("text", "link")
+
+
+def _whole(found: re.Match[str]) -> str:
+    return found[1] + chr(0x10000 + ((int(found[2], 16) & 0x3FF) << 10) + (int(found[3], 16) & 0x3FF))
 
 
 class OverridesError(MembershipError):
@@ -189,14 +195,14 @@ class _Reading:
             if isinstance(value, Map):
                 yield from self.leaves(value, keys)
             elif isinstance(value, str):
-                # JSON writes characters beyond U+FFFF as pairs (RFC 8259 section 7), which YAML reads as two.
-                whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-                yield keys, whole, f"{file}:{line}"
+                yield keys, value, f"{file}:{line}"
             else:
                 self.bad(file, line, f"{short('.'.join(keys))}: {show(value)} is no text; write the text in quotes")
 
     def mapping(self, called: str, data: bytes, first: str) -> Map | None:
         text = decode(data, called, self.problems)
+        if text is not None and called.endswith(".json"):
+            text = _PAIR.sub(_whole, text)
         return None if text is None else parse(text, called, self.problems, first, PAGE)
 
     def known(self, node: Map, keys: tuple[str, ...]) -> None:
