@@ -63,7 +63,9 @@ class Forge:
 
 @pytest.fixture(scope="module")
 def container_host(lab: RunningLab) -> RunningLab:
-    if lab.exec(HOST, ["sh", "-c", "nft list table inet meet_coop_isolation && docker info && ss -ltn | grep -q 10.213.0.1:5432"]).returncode:
+    if lab.exec(
+        HOST, ["sh", "-c", "nft list table inet meet_coop_isolation && docker info && ss -ltn | grep -q 10.213.0.1:5432"]
+    ).returncode:
         done = apply_role("container_host", HOST)
         assert done.returncode == 0, done.stdout[-4000:]
     return lab
@@ -170,7 +172,9 @@ def test_what_does_not_fit_is_told_before_anything_is_built(forge: Forge) -> Non
         assert failed["failed"], failed
         told = failed["msg"].splitlines()
         assert len(told) == 3 and "Traceback" not in json.dumps(failed)
-        assert told[0].endswith("there is app/views/user_mailer/reset_password_email.html.erb now; compare yours with it, then move yours there")
+        assert told[0].endswith(
+            "there is app/views/user_mailer/reset_password_email.html.erb now; compare yours with it, then move yours there"
+        )
         assert "files/app/views/mailers/reset_password_email.html.erb: " in told[0]
         assert told[1].endswith(f"/locales/de.json:3: homepage.welcom_bbb is unknown to {IMAGE}; did you mean homepage.welcome_bbb?")
         assert "/mails/en.yml:4: email.reset.password_reset names the value mail" in told[2]
@@ -213,12 +217,12 @@ def small_upstream(forge: Forge) -> str:
     files = io.BytesIO()
     with tarfile.open(fileobj=files, mode="w") as archive:
         for name in ("app", "config", "public"):
-            archive.add(ansible.ROOT / "tests" / "lab" / "greenlight" / "image" / name, f"app/{name}")
+            archive.add(ansible.ROOT / "tests" / "lab" / "greenlight" / "image" / name, f"usr/src/app/{name}")
     rails = "#!/bin/sh\\nmkdir -p public/assets && echo {} >public/assets/.sprockets-manifest-1.json\\n"
     script = (
-        f"rm -rf /tmp/t-small; mkdir -p /tmp/t-small; tar -C /tmp/t-small -xf -; printf '{rails}' >/tmp/t-small/rails;"
-        f" chmod 755 /tmp/t-small/rails; id=$(docker create {REDIS}); docker cp -q /tmp/t-small/app/. $id:/usr/src/app/;"
-        " docker cp -q /tmp/t-small/rails $id:/usr/bin/rails;"
+        f"rm -rf /tmp/t-small; mkdir -p /tmp/t-small/usr/bin; tar -C /tmp/t-small -xf -; printf '{rails}' >/tmp/t-small/usr/bin/rails;"
+        f" chmod 755 /tmp/t-small/usr/bin/rails; id=$(docker create {REDIS}); docker cp -q /tmp/t-small/usr/src $id:/usr/;"
+        " docker cp -q /tmp/t-small/usr/bin/rails $id:/usr/bin/rails;"
         " docker commit -c 'ENTRYPOINT [\"./bin/start\"]' -c 'ENV RAILS_ROOT=/usr/src/app' $id t-small:v3.8.2.4; docker rm $id;"
         " rm -rf /tmp/t-small"
     )
@@ -239,7 +243,12 @@ def test_through_a_registry_it_is_built_once_for_all_hosts(forge: Forge) -> None
         " cat >/run/test-registry.yml; systemd-run --quiet --unit test-registry docker-registry serve /run/test-registry.yml"
     )
     small = small_upstream(forge)
-    wanted = {"repository": f"{REGISTRY}/coop/t-sun", "upstream": small, "push": True, "registry": {"username": "builder", "password": PASSWORD}}
+    wanted = {
+        "repository": f"{REGISTRY}/coop/t-sun",
+        "upstream": small,
+        "push": True,
+        "registry": {"username": "builder", "password": PASSWORD},
+    }
     try:
         assert forge.lab.exec(HOST, ["sh", "-ec", start], json.dumps(configuration)).returncode == 0
         forge.lab.wait_for(HOST, f"curl -s -o /dev/null http://{REGISTRY}/v2/")

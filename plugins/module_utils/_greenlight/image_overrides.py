@@ -4,8 +4,8 @@
 
 """Private to meet.coop: overrides of Greenlight's image, held against the files of one image and turned into changed files. Pure functions.
 
-Where things stand in Greenlight's source (bigbluebutton/greenlight at release-3.8.2.4): the title in app/views/layouts/application.html.erb,
-app/helpers/application_helper.rb and app/javascript/App.jsx, the footer in app/javascript/components/shared_components/Footer.jsx, texts of
+Where things stand in Greenlight's source (bigbluebutton/greenlight at release-3.8.2.4): the title in
+app/views/layouts/application.html.erb, app/helpers/application_helper.rb and app/javascript/App.jsx, the footer in app/javascript/components/shared_components/Footer.jsx, texts of
 the site in app/assets/locales, those of mails in config/locales, styles below app/assets/stylesheets/application.bootstrap.scss. Nothing
 of that is promised to stay: each change says what it looks for, and an image without it is refused by name.
 """
@@ -41,7 +41,7 @@ OPEN = ("app/assets/", "app/javascript/", "app/views/", "config/locales/", "publ
 BUILT = ("app/assets/builds/", "public/assets/")
 OWN = "public/coop/"
 """The one place for files that Greenlight does not have; served as /coop/... ."""
-_FOOTER_LINK = re.compile(r'<a\b[^>]*>\s*Greenlight\s*</a>')
+_FOOTER_LINK = re.compile(r"<a\b[^>]*>\s*Greenlight\s*</a>")
 _JSX_VALUES = re.compile(r"{{-?\s*([\w.]+)")
 _RUBY_VALUES = re.compile(r"%{(\w+)}")
 _YAML_LINE = re.compile(r"""( *)(?:"([^"]+)"|'([^']+)'|([\w.-]+)):(?:\s+(.*))?$""")
@@ -177,7 +177,9 @@ class _Work:
         if locale in found and REFERENCE in found:
             return True
         missing = locale if locale not in found else REFERENCE
-        self.bad(at, f"{self.upstream.image} has no {folder}/{missing}{ending}; {_nearest(missing, found)}, it has {', '.join(found) or 'none'}")
+        self.bad(
+            at, f"{self.upstream.image} has no {folder}/{missing}{ending}; {_nearest(missing, found)}, it has {', '.join(found) or 'none'}"
+        )
         return False
 
     def by_locale(self, entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

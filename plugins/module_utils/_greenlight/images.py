@@ -78,7 +78,9 @@ class Spec:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise CoopError(f"name '{self.name}' is no name of an image: lower-case letters, digits and inner hyphens, at most 63 characters")
+            raise CoopError(
+                f"name '{self.name}' is no name of an image: lower-case letters, digits and inner hyphens, at most 63 characters"
+            )
         if not _REPOSITORY.fullmatch(self.repository):
             raise CoopError(f"repository '{self.repository}' is no name without a tag, such as meet-coop/greenlight-{self.name}")
         if self.push and "/" not in self.repository:
@@ -185,7 +187,9 @@ def observe(engine: Engine, spec: Spec) -> Observed:
     stale = False
     if upstream is None:
         if spec.pull == "never":
-            raise ContainerError(f"image {spec.upstream} is not on this host and pull is 'never'; load it (docker load) or set pull to 'missing'")
+            raise ContainerError(
+                f"image {spec.upstream} is not on this host and pull is 'never'; load it (docker load) or set pull to 'missing'"
+            )
         digest = engine.registry_digest(spec.upstream)
     else:
         digest = digest_of(upstream, spec.upstream)
@@ -276,7 +280,13 @@ def behind(spec: Spec, observed: Observed) -> list[dict[str, str]]:
         return []
     labels = (observed.running.get("Config") or {}).get("Labels") or {}
     if LABEL_NAME not in labels:
-        return [{"what": "fork", "is": (observed.running.get("RepoTags") or ["an image without name"])[0], "wanted": spec.image(observed.digest)}]
+        return [
+            {
+                "what": "fork",
+                "is": (observed.running.get("RepoTags") or ["an image without name"])[0],
+                "wanted": spec.image(observed.digest),
+            }
+        ]
     found = []
     for what, label in (("version", BASE_NAME), ("upstream", BASE_DIGEST), ("overrides", REVISION), ("recipe", LABEL_RECIPE)):
         wanted = spec.labels(observed.digest)[label]
@@ -292,7 +302,7 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> Result:
     """Have the image on this host, and in the registry where it shall be; with ``write`` false say what that would take.
 
     The overrides are held against the upstream image before anything else is done, also when only predicting. Raises ContainerError, and
-    OverridesError with one line for each override that does not fit. No engine: a host without Docker yet, of which only predictions are made.
+    OverridesError with one line for each override that does not fit. No engine: a host without Docker yet, only to be predicted.
     """
     if engine is None:
         image = f"{spec.repository}:{split(spec.upstream)[1]}-predicted"
@@ -317,7 +327,9 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> Result:
                 _push(engine, plan.image, spec.login)
         found = engine.image(plan.image) if write or observed.built else None
         if write and (found is None or not made_by(found, spec, observed.digest)):
-            raise ContainerError(f"image {plan.image} is not what was made a moment ago; somebody else works under this name, choose another")
+            raise ContainerError(
+                f"image {plan.image} is not what was made a moment ago; somebody else works under this name, choose another"
+            )
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     if plan.build or plan.pull:

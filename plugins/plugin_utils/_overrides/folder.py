@@ -149,7 +149,9 @@ class _Reading:
             if link and not _LINK.fullmatch(link["text"]):
                 self.bad(*footer.at("link"), f"{show(link['text'])} is no address; write one such as https://sunflower.example/imprint")
             if "text" not in footer:
-                self.bad(*root.at("footer"), 'has no text; write footer: {text: "Sunflower Co-operative", link: "https://sunflower.example"}')
+                self.bad(
+                    *root.at("footer"), 'has no text; write footer: {text: "Sunflower Co-operative", link: "https://sunflower.example"}'
+                )
         elif "footer" in root:
             self.bad(*root.at("footer"), f"{show(footer)} is no footer; write text: and, where wanted, link: below it")
         made_from = root.get("made_from")

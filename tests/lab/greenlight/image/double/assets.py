@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a page is made of: scripts, styles and texts, built as at upstream's start, and read from upstream's own places.
 
-greenlight bin/start runs assets:precompile: esbuild and sass write app/assets/builds (package.json, unless SKIP_JS_BUILD and SKIP_CSS_BUILD,
-jsbundling-rails and cssbundling-rails), then Sprockets copies builds, images and locales (app/assets/config/manifest.js) to public/assets
+greenlight bin/start runs assets:precompile: esbuild and sass write app/assets/builds (package.json, unless SKIP_JS_BUILD and
+SKIP_CSS_BUILD, jsbundling-rails and cssbundling-rails), then Sprockets copies builds, images and locales (app/assets/config/manifest.js) to public/assets
 under names with a digest and writes its manifest last. A page asks the manifest; what is not in it is an error (config.assets.compile is
 false in config/environments/production.rb).
 """
@@ -27,7 +27,9 @@ ASSETS = ROOT / "public/assets"
 LOCALES = ROOT / "app/assets/locales"
 NAMES = {"de": "Deutsch", "en": "English"}  # gem i18n-language-mapping
 _TITLE = re.compile(r'<Title\b[^\n]*?[^?]>(?:{("(?:[^"\\]|\\.)*")}|([^<{]*))</Title>')
-_FOOTER = re.compile(r'<a href=(?:"([^"]*)"|{("(?:[^"\\]|\\.)*")})[^>]*>(?:{("(?:[^"\\]|\\.)*")}|([^<{]*))</a>|<span>{("(?:[^"\\]|\\.)*")}</span>')
+_FOOTER = re.compile(
+    r'<a href=(?:"([^"]*)"|{("(?:[^"\\]|\\.)*")})[^>]*>(?:{("(?:[^"\\]|\\.)*")}|([^<{]*))</a>|<span>{("(?:[^"\\]|\\.)*")}</span>'
+)
 
 
 class AssetError(Exception):
@@ -130,7 +132,7 @@ def locale(name: str) -> str:
 
 @cache
 def _texts() -> dict[str, str]:
-    """config/locales/*.yml in the order of their names, later ones over earlier ones (config/application.rb); English, as all mails here."""
+    """config/locales/*.yml in the order of their names, later ones over earlier ones (config/application.rb); in English."""
     found: dict[str, str] = {}
     for file in sorted((ROOT / "config/locales").glob("*.yml")):
         text = file.read_text(encoding="utf-8")
@@ -166,6 +168,7 @@ def _leaves(tree: dict[str, t.Any], above: str = "") -> dict[str, str]:
 
 def text(key: str, **values: str) -> str:
     """Rails' t(): a missing text shows its key, a value that is not given is an error (I18n::MissingInterpolationArgument)."""
+
     def fill(found: re.Match[str]) -> str:
         if found[1] not in values:
             raise AssetError(f"missing interpolation argument :{found[1]} in {key}")

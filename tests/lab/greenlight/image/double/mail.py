@@ -15,8 +15,8 @@ import threading
 import typing as t
 
 from . import config
-from .assets import text as t_
 from .accounts import setting
+from .assets import text as t_
 from .db import Connection, Pool, Row
 
 TIMEOUT = 5.0  # gem mail: open_timeout and read_timeout
