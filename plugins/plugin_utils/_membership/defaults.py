@@ -34,6 +34,7 @@ BRANDING: dict[str, Any] = {
     "help_center": "",
     "welcome": None,
     "language": "en",
+    "overrides": None,
 }
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 REGISTRATION = "invite"

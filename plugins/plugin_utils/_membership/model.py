@@ -307,6 +307,7 @@ class _Normaliser:
                 break
         for key in ("primary_color", "primary_color_light"):
             branding[key] = branding[key].lower()
+        branding["overrides"] = next((_beside(layer, "overrides") for layer in found if "overrides" in layer), None)
         return branding
 
     @staticmethod

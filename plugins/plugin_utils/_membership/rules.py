@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -156,6 +157,7 @@ class Checker:
             self.check_smtp_names((*path, "smtp"), mapping(layer.get("smtp")))
             self.check_image((*path, "image"), layer.get("image"))
             self.check_host_known((*path, "container_host"), layer.get("container_host"))
+            self.check_overrides((*path, "branding", "overrides"), layer.get("branding"))
             self.check_participants((*path, "limits", "participants"), mapping(layer.get("limits")).get("participants"))
 
     def check_hosts(self) -> None:
@@ -372,6 +374,14 @@ class Checker:
         elif tag == "latest":
             self.bad(path, f"{show(image)} moves by itself; write the version, such as {short(base)}:v3.8.2.4")
 
+    def check_overrides(self, path: Path, branding: object) -> None:
+        """The folder is there: without it every run of the service would fail, late and far from this file."""
+        named = text(mapping(branding).get("overrides"))
+        if named and not named.startswith("/") and ".." not in named:
+            beside = os.path.dirname(where(self.root, path)[0])
+            if not os.path.isdir(os.path.join(beside, named)):
+                self.bad(path, f"there is no folder {show(named)} beside this file; make it as docs/image.md says, or remove the line")
+
     def check_participants(self, path: Path, value: object) -> None:
         if value == 1 and not isinstance(value, bool):
             self.bad(path, "a meeting has at least 2 participants; write a number such as 25")
@@ -419,6 +429,7 @@ class Checker:
         if "users" in accounts:
             self.bad((*path, "accounts", "users"), "is for tier accounts only; write people who run the site as administrators")
         self.check_image((*path, "image"), service.get("image"))
+        self.check_overrides((*path, "branding", "overrides"), service.get("branding"))
         self.check_participants((*path, "limits", "participants"), mapping(service.get("limits")).get("participants"))
         if tier and not any("image" in layer for _path, layer in layers(self.root, name)):
             self.bad(

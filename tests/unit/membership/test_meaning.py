@@ -65,6 +65,7 @@ def test_everything_is_filled_in() -> None:
             "help_center": "",
             "welcome": None,
             "language": "en",
+            "overrides": None,
         },
         "resources": {"memory": "1g", "cpus": 1.0, "pids": 512},
     }
@@ -310,3 +311,18 @@ def test_a_table_of_people_lies_beside_its_membership_file() -> None:
 def test_a_table_of_people_elsewhere_is_refused(name: str) -> None:
     found = lines(changed(services__rosa__accounts__people_file=name))
     assert len(found) == 1 and "write one such as people/sunflower.csv" in found[0]
+
+
+def test_a_folder_of_overrides_lies_beside_its_membership_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = changed(services__rosa__branding={"overrides": "overrides/rosa"})
+    assert any('there is no folder "overrides/rosa"' in line for line in lines(one))
+    (tmp_path / "overrides" / "rosa").mkdir(parents=True)
+    assert built(one).services["rosa"]["branding"]["overrides"] == str(tmp_path / "overrides" / "rosa")
+
+
+def test_an_image_of_its_own_may_come_from_the_defaults(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "overrides" / "all").mkdir(parents=True)
+    one = changed(defaults__branding={"overrides": "overrides/all"})
+    assert built(one).services["rosa"]["branding"]["overrides"] == str(tmp_path / "overrides" / "all")

@@ -14,7 +14,7 @@ import traceback
 import typing as t
 from urllib.parse import quote, urlencode
 
-from . import accounts, bbb, checks, config, cookies, mail, openid, rooms
+from . import accounts, assets, bbb, checks, config, cookies, mail, openid, rooms
 from .accounts import PROVIDER, RecordInvalid, RecordNotFound, ServerError, allowed, as_uuid, blank, text
 from .db import Connection, Row, now
 from .server import Application, Request, Response, Upload, error_page, json_response, wrapper_key
@@ -261,23 +261,28 @@ def _page(context: Context) -> Response:
 def _html(context: Context) -> Response:
     """app/views/layouts/application.html.erb: reads the branding image, so it needs the database; carries the CSRF token."""
     image = accounts.setting(context.db, "BrandingImage", context.provider)
-    title = "BigBlueButton"
+    title = assets.page_title()
     if found := re.search(r"/rooms/(\w{3}-\w{3}-\w{3}-\w{3})", context.request.path):
         title = context.db.value("SELECT name FROM rooms WHERE friendly_id = %s", found[1]) or title
     root = context.request.script
+    try:
+        script, styles = assets.path("main.js"), assets.path("application.css")
+    except assets.AssetError as failure:
+        raise ServerError(str(failure)) from failure
     return Response(
         200,
         f"""<!DOCTYPE html>
 <html>
   <head>
-    <title>BigBlueButton</title>
+    <title>{assets.title()}</title>
     <meta name="viewport" content="width=device-width,initial-scale=1">
     <meta property="og:title" content="{html.escape(title)}" />
-    <meta property="og:description" content="Learn using BigBlueButton." />
+    <meta property="og:description" content="{html.escape(assets.text('opengraph.description'))}" />
     <meta property="og:image" content="{html.escape(text(image))}" />
     <meta name="csrf-param" content="authenticity_token" />
 <meta name="csrf-token" content="{cookies.csrf_token(context.session)}" />
-    <script src="{root}/assets/main.js" defer="defer" data-root="{root}"></script>
+    <link rel="stylesheet" href="{root}{styles}" />
+    <script src="{root}{script}" defer="defer" data-root="{root}"></script>
   </head>
   <body>
     <div id="root"></div>
@@ -562,15 +567,19 @@ def rooms_configurations_index(context: Context) -> Response:
 
 @route("GET", "locales")
 def locales_index(_context: Context) -> Response:
-    """locales_controller.rb; the double speaks English only."""
-    return data({"en": "English"})
+    """locales_controller.rb index."""
+    return data({name: assets.NAMES[name] for name in assets.languages() if name in assets.NAMES})
 
 
 @route("GET", "locales/:name", public=True)
 def locales_show(context: Context) -> Response:
-    """locales_controller.rb show: a redirect to the asset."""
+    """locales_controller.rb show: a redirect to the asset; 406 for a language that is not there."""
+    try:
+        found = assets.locale(context.params["name"])
+    except assets.AssetError:
+        return Response(406, "")
     response = Response(302, "")
-    response.headers["location"] = f"{context.base_url}{context.request.script}/assets/en.json"
+    response.headers["location"] = f"{context.base_url}{context.request.script}{found}"
     return response
 
 

@@ -63,6 +63,15 @@
     main.replaceChildren(element("h1", {}, "Reset Password"), form);
   }
 
+  // app/javascript/i18n.js: the language's own texts over the English ones
+  async function texts(language) {
+    const headers = { Accept: "application/json" };
+    const load = async (name) => (await fetch(`${base}/api/v1/locales/${name}.json`, { headers })).json();
+    const english = await load("en");
+    const own = await load(language || "en").catch(() => ({}));
+    return { ...english, ...own, homepage: { ...english.homepage, ...own.homepage } };
+  }
+
   async function home(main) {
     const [, page, token] = window.location.pathname.slice(base.length).split("/");
     if (page === "reset_password" && token) {
@@ -78,7 +87,7 @@
     const user = await api("GET", "sessions.json");
     if (!user.signed_in) {
       const link = element("a", { href: `${base}/signin`, className: "btn-brand" }, "Sign In");
-      main.replaceChildren(element("h1", {}, "Welcome to BigBlueButton."),
+      main.replaceChildren(element("h1", {}, (await texts(user.default_locale)).homepage.welcome_bbb),
         window.location.pathname.endsWith("/signin") ? signIn(() => home(main)) : link);
       return;
     }
@@ -97,6 +106,7 @@
   }
 
   async function show() {
+    document.title = SITE.title;
     // One missing or duplicate row makes this null and the page stays blank, as upstream's does.
     const colors = await api("GET", "site_settings.json?names[]=PrimaryColor&names[]=PrimaryColorLight");
     document.documentElement.style.setProperty("--brand-color", colors.PrimaryColor);
@@ -109,7 +119,7 @@
     root.replaceChildren(
       element("style", {}, ".btn-brand { background-color: var(--brand-color); color: white } body { font-family: sans-serif }"),
       element("header", {}, element("a", { href: `${base}/` }, element("img", { src: image, alt: "CompanyLogo", height: 40 }))), main,
-      element("footer", {}, ...entries.filter(([, href]) => href).map(([name, href]) => element("a", { href }, name))),
+      element("footer", {}, SITE.link ? element("a", { href: SITE.link }, SITE.footer) : element("span", {}, SITE.footer), ...entries.filter(([, href]) => href).map(([name, href]) => element("a", { href }, name))),
     );
     await home(main);
   }
