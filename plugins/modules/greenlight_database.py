@@ -138,11 +138,17 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         for kind in ("role", "database")
         if before[kind] != after[kind]
     ]
+    copies = databases.copies(connection, desired.name) if connection and not present else []
+    actions += [f"drop copy {name}" for name in copies]
+    if copies:
+        before, after = {**before, "copies": copies}, {**after, "copies": []}
     if actions and not module.check_mode:
         try:
             if present:
                 databases.apply(connection, desired, observed)
             else:
+                for name in copies:
+                    databases.drop(connection, name, databases.observe(connection, name))
                 databases.drop(connection, desired.name, observed)
         except CoopError:
             raise
