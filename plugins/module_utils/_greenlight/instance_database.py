@@ -74,9 +74,12 @@ def password_matches(password: str, verifier: str | None) -> bool:
 
 
 def copy_name(name: str, purpose: str) -> str:
-    """The name of an instance's copy of its database: the same for each run, so that what a killed one left is found."""
-    copy = f"{name}_{purpose}"
-    return copy if len(copy) <= 63 else f"{name[: 53 - len(purpose)]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}_{purpose}"
+    """The name of an instance's copy of its database: the same for each run, so that what a killed one left is found.
+
+    The purpose comes first, because the databases of instances begin with greenlight_: no copy can be another instance's database.
+    """
+    copy = f"{purpose}_of_{name}"
+    return copy if len(copy) <= 63 else f"{copy[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def copies(connection: Any, name: str) -> list[str]:
