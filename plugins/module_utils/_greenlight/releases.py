@@ -242,7 +242,7 @@ def way(before: str, after: str, validated: str = "", unknown: str = "") -> Way:
     if before == after:
         return Way(before, after, "same", (), ())
     refusals: list[str] = []
-    if new is None or (find(after) is None and unknown != after):
+    if find(after) is None and unknown != after:
         refusals.append(
             f"{after} is no release known to this collection (v{RELEASES[0].name} to v{NEWEST.name});"
             f" update the collection, or, after a trial of your own, set upgrade_unknown: {after}"
