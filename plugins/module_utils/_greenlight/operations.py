@@ -380,7 +380,7 @@ def _on_a_copy(engine: Engine, spec: Spec, observed: Observed, login: Login, dum
         environment |= {
             "DATABASE_URL": database_url(place),
             # Another database of the same Redis: what the new version caches is not for the old one.
-            "REDIS_URL": f"{environment['REDIS_URL'].rstrip('/')}/1",
+            "REDIS_URL": urlsplit(environment["REDIS_URL"])._replace(path="/1").geturl(),
             "BIGBLUEBUTTON_ENDPOINT": "http://127.0.0.1:9/bigbluebutton/api/",
             "BBB_HEALTH_CHECK_DISABLED": "true",
             "SMTP_HEALTH_CHECK_DISABLED": "true",
