@@ -40,6 +40,13 @@ def make_image(lab: RunningLab, end: str, change: str = "") -> str:
     return image_of(end)
 
 
+def make_account(lab: RunningLab, database: str, state: str = "present") -> None:
+    """Somebody who signs in."""
+    user = {"email": EMAIL, "name": "Ana", "role": "Administrator", "state": state, "password": PASSWORD}
+    done = run_directly(lab, HOST, "greenlight_user", {"login_db": database, "users": [user], "remove_rooms": True})
+    assert not done.get("failed"), done
+
+
 class Quick(Instance):
     """An instance whose modules run without a play."""
 
@@ -68,10 +75,7 @@ class Quick(Instance):
         assert seen.stdout and not results, (seen, results)
 
     def account(self) -> None:
-        """Somebody who signs in."""
-        user = {"email": EMAIL, "name": "Ana", "role": "Administrator", "state": "present", "password": PASSWORD}
-        done = run_directly(self.lab, HOST, "greenlight_user", {"login_db": self.database, "users": [user]})
-        assert not done.get("failed"), done
+        make_account(self.lab, self.database)
 
     def migrations(self) -> str:
         return self.sql("SELECT string_agg(version, ' ' ORDER BY version) FROM (TABLE schema_migrations UNION TABLE data_migrations) x")
@@ -85,23 +89,15 @@ class Quick(Instance):
         )
 
 
-class Site:
-    """An instance behind the edge, as somebody outside meets it."""
+class Outside:
+    """A site as somebody outside meets it."""
 
-    def __init__(self, edge: Edge, instance: Quick) -> None:
-        self.edge, self.instance = edge, instance
-        self.name = edge.new_name("up")
-        instance.arguments["hostname"] = self.name
-        self.trust = ssl.create_default_context(cafile=edge.lab.ca_file)
-
-    def route(self, port: int, wait: int = 0) -> None:
-        done = self.edge.module(
-            {"id": self.instance.name, "hosts": [self.name], "upstream": f"127.0.0.1:{port}", "wait_certificate": wait, "ca_file": CA_FILE}
-        )
-        assert not done.get("failed"), done
+    def __init__(self, lab: RunningLab, name: str) -> None:
+        self.lab, self.name = lab, name
+        self.trust = ssl.create_default_context(cafile=lab.ca_file)
 
     def connect(self) -> ssl.SSLSocket:
-        plain = socket.create_connection((self.edge.lab.ip(HOST), 443), timeout=20)
+        plain = socket.create_connection((self.lab.ip(HOST), 443), timeout=20)
         return self.trust.wrap_socket(plain, server_hostname=self.name)
 
     def ask(self, method: str, path: str, cookies: dict[str, str], csrf: str = "", body: Any = None) -> tuple[int, str]:
@@ -172,10 +168,25 @@ class Site:
                 thread.join()
 
 
+class Site(Outside):
+    """An instance of a test, behind the edge."""
+
+    def __init__(self, edge: Edge, instance: Quick) -> None:
+        super().__init__(edge.lab, edge.new_name("up"))
+        self.edge, self.instance = edge, instance
+        instance.arguments["hostname"] = self.name
+
+    def route(self, port: int, wait: int = 0) -> None:
+        done = self.edge.module(
+            {"id": self.instance.name, "hosts": [self.name], "upstream": f"127.0.0.1:{port}", "wait_certificate": wait, "ca_file": CA_FILE}
+        )
+        assert not done.get("failed"), done
+
+
 class Load:
     """What the askers met."""
 
-    def __init__(self, site: Site, cookies: dict[str, str]) -> None:
+    def __init__(self, site: Outside, cookies: dict[str, str]) -> None:
         self.site, self.cookies, self.stop = site, cookies, threading.Event()
         self.made, self.slowest, self.failed = 0, 0.0, list[str]()
         self.versions: dict[str, int] = {}
