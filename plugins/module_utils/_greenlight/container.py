@@ -120,7 +120,8 @@ def observe(engine: Engine | None, spec: Spec, images: bool = True) -> Observed:
         names = {"memory": "MemoryLimit", "memory_swap": "SwapLimit", "cpus": "CpuCfsQuota", "pids": "PidsLimit"}
         observed = replace(observed, limits={limit: bool(info.get(key, True)) for limit, key in names.items()})
     port = port_of(observed.main) or port_of(observed.previous) or state.port
-    if port and not occupies(observed.main) and port in ports.listening():
+    ours = any(occupies(one) and port_of(one) == port for one in (observed.main, observed.next, observed.previous))
+    if port and not ours and port in ports.listening():
         observed = replace(observed, port_taken_by=ports.listener(port) or "a program that cannot be named")
     return observed
 

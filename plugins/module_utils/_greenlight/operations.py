@@ -203,7 +203,7 @@ def prepare(engine: Engine, spec: Spec, plan: Plan) -> None:
     """Clear away what a killed run left, and fetch images: what serves is not touched yet."""
     with explained(f"Docker cannot change {spec.container}"):
         for name in plan.remove:
-            _remove(engine, name)
+            _remove(engine, name, served=name not in (spec.next, spec.rehearsal))
         state = ports.read_state(spec.directory)
         if spec.previous in plan.remove and state.previous_until is not None:
             ports.write_state(spec.directory, state.with_(previous_until=None))
@@ -313,15 +313,15 @@ def _start(engine: Engine, spec: Spec, port: int | None, name: str | None = None
         raise
 
 
-def _remove(engine: Engine, name: str) -> None:
-    """Stop and remove a container if it is there."""
+def _remove(engine: Engine, name: str, served: bool = True) -> None:
+    """Stop and remove a container if it is there. One that never served anybody is not given time to end."""
     import docker.errors
 
     found = engine.container(name)
     if found is None:
         return
     try:
-        if occupies(found):
+        if served and occupies(found):
             _stop(engine, name)
         # Anonymous volumes go only with containers that we made: they hold nothing. Named ones always stay.
         engine.sdk.remove_container(name, force=True, v=(found["Config"].get("Labels") or {}).get(LABEL_MANAGER) == MANAGER)
@@ -359,7 +359,7 @@ def _rehearse(engine: Engine, spec: Spec, observed: Observed, dump: str | None) 
     except ContainerError as error:
         raise ContainerError(f"{refusal}: {error}", error.log) from error
     finally:
-        _remove(engine, spec.rehearsal)
+        _remove(engine, spec.rehearsal, served=False)
     return []
 
 
@@ -395,7 +395,7 @@ def _on_a_copy(engine: Engine, spec: Spec, observed: Observed, login: Login, dum
             wrong = visitor.look() or visitor.sign_in(REHEARSAL_EMAIL, password)
             after = copies.shape(replace(login, db=copy.name))
         finally:
-            _remove(engine, spec.rehearsal)
+            _remove(engine, spec.rehearsal, served=False)
     doubled = sorted(after.duplicates - before.duplicates)
     if doubled:
         raise ContainerError(f"its migrations leave rows that stand more than once: {'; '.join(doubled[:5])}")
@@ -487,7 +487,7 @@ def _retreat(
 ) -> ContainerError:
     """The new container did not prove itself: have the old one serve, with a database it can live with. Returns what to raise."""
     log = getattr(error, "log", None)
-    _remove(engine, spec.next)
+    _remove(engine, spec.next, served=False)
     state = ports.read_state(spec.directory).with_(next_port=None)
     ports.write_state(spec.directory, state)
     done = "serves on as it was"

@@ -324,24 +324,24 @@ _BROKEN_DATA = (("20260901000002", _setting("ArchiveRooms", "false")),)
 # More that never were, each as the end of its tag says; made by `docker commit` with another VERSION_TAG, from any of these images.
 _OTHERS: dict[str, tuple[tuple[tuple[tuple[str, ...], str], ...], tuple[tuple[str, str], ...]]] = {
     # A migration that never ends.
-    "-hangs": (((("20260901000000",), "SELECT pg_sleep(86400);"),), ()),
+    "-hangs": (((("20261001000001",), "SELECT pg_sleep(86400);"),), ()),
     # One outside a transaction (disable_ddl_transaction!) that fails halfway: repeated, it fails at its first half.
-    "-halves": (((("20260901000000",), "ALTER TABLE rooms ADD COLUMN archived_at date; COMMIT; SELECT 1/0;"),), ()),
+    "-halves": (((("20261001000002",), "ALTER TABLE rooms ADD COLUMN archived_at date; COMMIT; SELECT 1/0;"),), ()),
     # One that an older release cannot live with.
-    "-drops": (((("20260901000000",), "ALTER TABLE recordings RENAME COLUMN participants TO attendees;"),), ()),
+    "-drops": (((("20261001000003",), "ALTER TABLE recordings RENAME COLUMN participants TO attendees;"),), ()),
     # The mistake of greenlight #5697: a setting that is there already.
     "-twice": (
         (),
         (
             (
-                "20260901000000",
+                "20261001000004",
                 f"""INSERT INTO site_settings (setting_id, value, provider, created_at, updated_at)
                 SELECT id, '', 'greenlight', {NOW}, {NOW} FROM settings WHERE name = 'HelpCenter';""",
             ),
         ),
     ),
     # One that is fine.
-    "-fine": (((("20260901000000",), "ALTER TABLE rooms ADD COLUMN archived_at date;"),), ()),
+    "-fine": (((("20261001000005",), "ALTER TABLE rooms ADD COLUMN archived_at date;"),), ()),
 }
 
 
