@@ -223,7 +223,9 @@ options:
     type: bool
     default: false
   rehearse:
-    description: Try a new image before replacing the running container. Needed for O(image_change=beside).
+    description:
+      - Try a new image before replacing the running container. Needed for O(image_change=beside).
+      - With O(dump=true), O(login_user) must be allowed to make databases and roles.
     type: bool
     default: true
   dump:
