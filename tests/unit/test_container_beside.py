@@ -18,6 +18,7 @@ from tests.unit.test_container_plan import NEWER, READY, SPEC, main, steady
 
 C = "greenlight-sunflower"
 BESIDE = replace(SPEC, image="greenlight:v3.9.0", image_change="beside", dump=Login("greenlight_sunflower"))
+V4 = {"Id": "sha256:" + "d" * 64, "Config": {"Env": ["PATH=/bin", "VERSION_TAG=v4"], "Entrypoint": ["./bin/start"]}}
 KEPT = ports.State(port=5106, served=True, proven="id-new", previous_until=1000.0)
 
 
@@ -91,6 +92,16 @@ def test_killed_before_the_new_one_had_its_name(main_there: bool) -> None:
     plan = diff(BESIDE, steady(image=NEWER, next=new(), state=KEPT, now=500.0, **old))
     assert plan.promote and plan.port == 5106
     assert plan.steps == (f"put container {C}.next in place of {C}",)
+
+
+def test_killed_then_something_else_is_wanted() -> None:
+    """The proven one gets its place all the same; the old one makes room for the one that is wanted now."""
+    plan = diff(replace(BESIDE, image="greenlight:v4"), steady(image=V4, next=new(), state=KEPT, now=500.0))
+    assert plan.promote and plan.clear and plan.beside
+    assert plan.steps[:2] == (f"put container {C}.next in place of {C}", f"remove container {C}.previous")
+    plan = diff(BESIDE, upgraded(state=KEPT.with_(port=5105, proven="id-main")))
+    assert plan.swap and plan.clear and plan.beside
+    assert plan.steps[:2] == (f"put container {C}.previous in place of {C}", f"remove container {C}.previous")
 
 
 def test_killed_before_the_new_one_was_proven() -> None:

@@ -302,6 +302,8 @@ class Plan:
     promote: bool = False
     #: Change places with the container before this one, which still runs.
     swap: bool = False
+    #: Remove the other one after that, because its name is needed.
+    clear: bool = False
     #: Put back the database of a migration that was cut short while nobody was served.
     put_back: str | None = None
     before: Mapping[str, Any] = field(default_factory=dict)
@@ -440,7 +442,7 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
             and (not kept or change.replaces or observed.now >= (state.previous_until or 0) or not occupies(previous))
         ):
             remove.append(spec.previous)  # its place is needed, or its time is over
-    finish = bool(previous) and not restore and not kept and not swap and spec.previous not in remove
+    finish = bool(previous) and not (restore or kept or swap or change.replaces) and spec.previous not in remove
     redis_change = compare(redis_body(spec), observed.redis, observed.redis_image, observed, spec, spec.redis_image in missing)
     running = main is not None and (bool(main["State"].get("Running")) or bool(state.put_back))
     proven = main is not None and state.proven == main["Id"]
@@ -461,6 +463,9 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
     if swap:
         steps.append(f"put container {spec.previous} in place of {spec.container}")
         before["serving"], after["serving"] = _serving(previous), _serving(main)
+    clear = (promote or swap) and previous is not None and change.replaces
+    if clear:
+        steps.append(f"remove container {spec.previous}")
     if state.put_back and spec.dump and not promote:
         steps.append(f"put back database {spec.dump.db} from {state.put_back}")
         before["database"], after["database"] = "half migrated", state.put_back
@@ -504,6 +509,7 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
         beside=beside,
         promote=promote,
         swap=swap,
+        clear=clear,
         put_back=state.put_back if spec.dump and not promote else None,
         before=before,
         after=after,

@@ -138,7 +138,7 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, di
                 break
             try:
                 prepare(engine, spec, plan)
-                replaced = observed.previous if plan.restore else observed.main
+                replaced = observed.next if plan.promote else observed.previous if plan.restore or plan.swap else observed.main
                 if plan.dump and spec.dump and replaced:
                     dump = dumps.dump(spec.dump, replaced["Id"], spec.dumps)
                 dump = apply(engine, spec, observed, plan, dump)
@@ -213,6 +213,8 @@ def prepare(engine: Engine, spec: Spec, plan: Plan) -> None:
             _promote(engine, spec)
         if plan.swap:
             _swap(engine, spec)
+        if plan.clear:
+            _remove(engine, spec.previous)
         if plan.put_back and spec.dump:
             if engine.container(spec.container):
                 _stop(engine, spec.container)
@@ -426,9 +428,9 @@ def _beside(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: st
     the old container serves on.
     """
     interrupt = bool(lost)
-    if interrupt and spec.dump and observed.main:
+    if interrupt and spec.dump:
         _stop(engine, spec.container)
-        dump = dumps.dump(spec.dump, observed.main["Id"], spec.dumps)
+        dump = dumps.dump(spec.dump, Running(engine, spec.container).inspect()["Id"], spec.dumps)
         ports.write_state(spec.directory, ports.read_state(spec.directory).with_(put_back=dump))
     before = copies.shape(spec.dump) if spec.dump else copies.Shape()
     address = None
