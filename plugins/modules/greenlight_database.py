@@ -159,6 +159,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if second is not None and second_differs:
         verb = "create" if before["second_login"] is None else "change" if after["second_login"] else "drop"
         actions.append(f"{verb} role {second.login}")
+    copies = databases.copies(connection, desired.name) if connection and not present else []
+    actions += [f"drop copy {name}" for name in copies]
+    if copies:
+        before, after = {**before, "copies": copies}, {**after, "copies": []}
     if actions and not module.check_mode:
         try:
             if not present and second is not None and second_differs:
@@ -166,6 +170,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             if present:
                 databases.apply(connection, desired, observed)
             else:
+                for name in copies:
+                    databases.drop(connection, name, databases.observe(connection, name))
                 databases.drop(connection, desired.name, observed)
             if present and second is not None and second_differs:
                 databases.apply_second(connection, second, before["second_login"])

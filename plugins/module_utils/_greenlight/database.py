@@ -389,7 +389,7 @@ def inspect(conn: psycopg.Connection[Any], tables: Iterable[str]) -> Schema:
             if have != type_:
                 what = f"is of type {have}, not {type_}" if have else "is missing"
                 raise DatabaseError(f"database {db}: column {table}.{column} {what}; this is not Greenlight's schema")
-    _refuse_foreign_code(conn, wanted)
+    refuse_foreign_code(conn, wanted)
     known = {version for version, _release in RELEASES}
     newest = max((schema | data) & known)
     return Schema(
@@ -416,7 +416,7 @@ def freeze(conn: psycopg.Connection[Any], tables: Iterable[str]) -> None:
 _HARMLESS_DEFAULT = "^(gen_random_uuid[(][)]|-?[0-9]+|true|false|'[^']*'::character varying|nextval[(]'[^']*'::regclass[)])$"
 
 
-def _refuse_foreign_code(conn: psycopg.Connection[Any], tables: list[str]) -> None:
+def refuse_foreign_code(conn: psycopg.Connection[Any], tables: list[str]) -> None:
     """Refuse, for a superuser in somebody else's database, anything that would run the owner's code with our rights on a write."""
     row = conn.execute(
         """

@@ -38,8 +38,8 @@ def dump(login: Login, container_id: str, directory: str) -> str:
             if name.endswith(".partial"):
                 os.unlink(os.path.join(directory, name))  # of a run that was killed; the caller holds the instance's lock
         options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
-        _run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
-        if not _TABLE.search(_run(login, ["pg_restore", "--list", partial])):
+        run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
+        if not _TABLE.search(run(login, ["pg_restore", "--list", partial])):
             raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
         os.replace(partial, path)
         _thin_out(directory)
@@ -51,7 +51,8 @@ def dump(login: Login, container_id: str, directory: str) -> str:
     return path
 
 
-def _run(login: Login, argv: Sequence[str]) -> str:
+def run(login: Login, argv: Sequence[str], purpose: str = "dumped") -> str:
+    """What one of PostgreSQL's programs prints. Raises ContainerError saying why the database cannot be `purpose`."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LC_ALL": "C.UTF-8",
@@ -70,8 +71,8 @@ def _run(login: Login, argv: Sequence[str]) -> str:
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"it ended with {done.returncode}"
         if "No space left on device" in said:
-            raise ContainerError(f"database {login.db} cannot be dumped: the disk is full; free space, then run again")
-        raise ContainerError(f"database {login.db} cannot be dumped: {said[:400]}")
+            raise ContainerError(f"database {login.db} cannot be {purpose}: the disk is full; free space, then run again")
+        raise ContainerError(f"database {login.db} cannot be {purpose}: {said[:400]}")
     return done.stdout.decode("utf-8", "replace")
 
 

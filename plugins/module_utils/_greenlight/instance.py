@@ -67,6 +67,12 @@ class Spec:
     port_range: tuple[int, int] = (5100, 5999)
     pull: str = "missing"
     rehearse: bool = True
+    #: What a new image means: "replace" the container on its port, "keep" the one that runs, or start the new one "beside" it.
+    image_change: str = "replace"
+    #: How long (seconds) the old container runs on after a new one was started beside it.
+    keep_previous: int = 900
+    #: Whether nobody may be served while a migration runs that the old version cannot live with.
+    interruption: bool = False
     #: How this host reaches the database to dump it before a new image may migrate it; None: no dump.
     dump: Login | None = None
     ready_timeout: int = 300

@@ -21,6 +21,8 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+COPIES = ("aside", "rehearsal", "restored")
+"""What copies of an instance's database are for; see copies.py."""
 ITERATIONS = 4096  # PostgreSQL's own default, src/include/common/scram-common.h
 
 
@@ -91,6 +93,25 @@ def password_matches(password: str, verifier: str | None) -> bool:
     if not found:
         return False
     return hmac.compare_digest(scram_verifier(password, base64.b64decode(found.group(2)), int(found.group(1))), str(verifier))
+
+
+def copy_name(name: str, purpose: str) -> str:
+    """The name of an instance's copy of its database: the same for each run, so that what a killed one left is found.
+
+    The purpose comes first, because the databases of instances begin with greenlight_: no copy can be another instance's database.
+    """
+    copy = f"{purpose}_of_{name}"
+    return copy if len(copy) <= 63 else f"{copy[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def copies(connection: Any, name: str) -> list[str]:
+    """The copies of an instance's database that are left, by upgrades that were killed or set its content aside."""
+    names = [copy_name(name, purpose) for purpose in COPIES]
+    rows = connection.execute(
+        "SELECT datname FROM pg_database WHERE datname = ANY(%s) UNION SELECT rolname FROM pg_authid WHERE rolname = ANY(%s) ORDER BY 1",
+        (names, names),
+    )
+    return [found for (found,) in rows]
 
 
 def observe(connection: Any, name: str) -> Observed:
