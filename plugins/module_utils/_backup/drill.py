@@ -9,6 +9,7 @@ The checks run cheapest first, and a stage that finds something ends the drill: 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,8 +45,8 @@ class Source(Protocol):
     def snapshots(self) -> Sequence[Snapshot]:
         """All backups of instances. Raises CoopError."""
 
-    def restore(self, snapshot: Snapshot, directory: str) -> Mapping[str, str]:
-        """Restore one into a directory that does not exist; returns it as ``manifest.observe_files`` takes it. Raises CoopError."""
+    def restore(self, snapshot: Snapshot, directory: str) -> None:
+        """Restore one into a directory that does not exist yet. Raises CoopError."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class Outcome:
     """What a killed run had left."""
     drills: list[dict[str, Any]] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
+    last: dict[str, str | None] = field(default_factory=dict)
+    """When each instance was drilled last before this run, in UTC."""
+    proved: dict[str, str | None] = field(default_factory=dict)
+    """When each instance's restore was last proved, this run included, in UTC."""
 
     @property
     def failures(self) -> list[str]:
@@ -106,6 +111,7 @@ def run(source: Source, place: scratch.Place, names: Iterable[str], only: Sequen
 def _run(source: Source, place: scratch.Place, names: list[str], only: Sequence[str], options: Options, write: bool) -> Outcome:
     outcome = Outcome()
     records = {name: rota.read(options.receipts, name) for name in names}
+    outcome.last = {name: rota.text(record.last) if record.last else None for name, record in records.items()}
     outcome.chosen = list(only) or rota.choose(records, _now(), options.every, options.number)
     if not names:
         return outcome
@@ -130,7 +136,9 @@ def _run(source: Source, place: scratch.Place, names: list[str], only: Sequence[
         records = {name: rota.read(options.receipts, name) for name in names}
         if options.metrics:
             rota.write_metrics(options.metrics, records)
-    outcome.overdue = rota.overdue(records, {name: found[0].made_at for name, found in snapshots.items()}, _now(), options.longest)
+    outcome.proved = {name: rota.text(record.proved) if record.proved else None for name, record in records.items()}
+    judged = records if write else {name: record for name, record in records.items() if name not in outcome.chosen}
+    outcome.overdue = rota.overdue(judged, {name: found[0].made_at for name, found in snapshots.items()}, _now(), options.longest)
     return outcome
 
 
@@ -196,13 +204,13 @@ def _prove(
     receipt["snapshot_age_seconds"] = max(0, round((_now() - snapshot.made_at).total_seconds()))
     _stop_at(manifest.age({"made_at": rota.text(snapshot.made_at)}, _now(), options.backup_age))
     with _timed(steps, "restore"):
-        directories = source.restore(snapshot, place.restored)
-    base = directories[""]
+        source.restore(snapshot, place.restored)
+    base = place.restored
     found = manifest.read(base)
     receipt["image"], receipt["greenlight_version"] = found["image"], found["greenlight_version"]
     _stop_at(manifest.compare(found, manifest.Observed(snapshot.instance)) + manifest.age(found, _now(), options.backup_age))
     with _timed(steps, "files"):
-        files = manifest.observe_files(directories)
+        files = manifest.observe_files({"": base})
     receipt["files"], receipt["bytes"] = len(found["files"]), sum(entry["size"] for entry in found["files"].values())
     _stop_at([f"{part} is not in the backup" for part in (manifest.DUMP, manifest.SECRETS) if part not in found["files"]])
     _stop_at(manifest.compare(found, manifest.Observed(files=files)))
@@ -216,7 +224,8 @@ def _prove(
         receipt["rows"] = sum(receipt["tables"].values())
     with _timed(steps, "instance"):
         wanted = scratch.spec(place, image, kept["secret_key_base"])
-        running = scratch.start(engine, place, wanted, directories.get(manifest.STORAGE))
+        storage = os.path.join(base, manifest.STORAGE)
+        running = scratch.start(engine, place, wanted, storage if os.path.isdir(storage) else None)
         receipt["image_id"], receipt["greenlight_version"] = running.image_id, running.version
     with _timed(steps, "sign_in"):
         scratch.sign_in(place, running.port)
@@ -241,7 +250,10 @@ def _too_new(found: Mapping[str, Any], version: str | None) -> list[str]:
     versions = {found["schema_version"], *found["data_migrations"]}
     released = [release for migration, release in database.RELEASES if migration in versions]
     said = re.fullmatch(r"v?([0-9]+(?:\.[0-9]+)*)(?:[-+].*)?", version or "")
-    if not said or not released or _numbers(released[0]) <= _numbers(said.group(1)):
+    if not said or not released:
+        return []
+    image = _numbers(said.group(1))
+    if _numbers(released[0])[: len(image)] <= image:
         return []
     return [f"the database has migrations of Greenlight {released[0]}, and the image of the backup is {version}, which is older"]
 
