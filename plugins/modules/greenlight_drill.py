@@ -26,7 +26,7 @@ extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
   - meet.coop.greenlight_database.server
-  - meet.coop.repository
+  - meet.coop.restic_repository
 attributes:
   check_mode:
     support: full
@@ -38,7 +38,6 @@ attributes:
     support: full
     details: An instance whose restore was proved within O(every_days) is not drilled again, unless O(only) names it.
 requirements:
-  - restic
   - PostgreSQL's client (Debian package postgresql-client)
   - psycopg >= 3.1 (Debian package python3-psycopg)
   - docker >= 5.0.0 (Debian package python3-docker)
@@ -279,7 +278,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     """Choose, drill, judge."""
     params = module.params
     names = [check_name(name) for name in params["instances"]]
-    source = drill.Repository(restic.repository(params))
+    source = drill.Repository(restic.repository_of(params))
     outcome = drill.run(source, place(params), names, params["only"], options(params), not module.check_mode)
     failures = outcome.failures
     return {

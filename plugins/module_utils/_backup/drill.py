@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
 from ansible_collections.meet.coop.plugins.module_utils import _secrets
-from ansible_collections.meet.coop.plugins.module_utils._backup import manifest, rota, scratch
+from ansible_collections.meet.coop.plugins.module_utils._backup import manifest, restic, rota, runs, scratch
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, ports
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine, variables
@@ -27,6 +27,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine impor
 SECRETS = ("secret_key_base", "database_password", "redis_password")
 """Without these an instance cannot be brought back."""
 LOCK_WAIT = 5.0
+"""Seconds to wait for another drill on the host; one that does not end soon is at its work for minutes."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,24 @@ class Source(Protocol):
 
     def restore(self, snapshot: Snapshot, directory: str) -> None:
         """Restore one into a directory that does not exist yet. Raises CoopError."""
+
+
+class Repository:
+    """The backups of instances in a restic repository."""
+
+    def __init__(self, repository: restic.Repository) -> None:
+        self.repository = repository
+
+    def snapshots(self) -> list[Snapshot]:
+        marked = ((one, one.mark("instance")) for one in restic.snapshots(self.repository, runs.INSTANCE))
+        return [Snapshot(one.id, name, one.time) for one, name in marked if name]
+
+    def restore(self, snapshot: Snapshot, directory: str) -> None:
+        try:
+            os.makedirs(directory, mode=0o700)
+        except OSError as error:
+            raise CoopError(f"{directory} cannot be made: {error.strerror}") from error
+        restic.restore(self.repository, snapshot.id, directory)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read(directory: str, instance: str) -> Record:
             with open(os.path.join(directory, instance, name), encoding="utf-8") as handle:
                 receipt = json.load(handle)
             moment = datetime.strptime(receipt["began_at"], _TIME).replace(tzinfo=timezone.utc)
-            result = receipt["result"]
+            result, _seconds = receipt["result"], float(receipt["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if record.last is None:
