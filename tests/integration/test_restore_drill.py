@@ -1,0 +1,229 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restore drills with the real restic, PostgreSQL, Docker and the Greenlight double: a good backup is proved, and no damaged one is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import ansible
+from tests.support.containers import HOST, KILLER, REDIS, Instance
+from tests.support.lab import RunningLab
+from tests.support.roles import apply_role, recap
+
+MODULE = "meet.coop.greenlight_drill"
+NAME, SCRATCH, DATABASE = "t-drill", "greenlight-0-restore-drill", "greenlight_0_restore_drill"
+ROOT = "/srv/t-drill"
+"""Directory of the repository, its key, receipts and metrics."""
+KEY = "t-drill-REPOSITORY-KEY-4711"
+UPLOAD = "an upload that nobody may lose"
+DAMAGES = Path(__file__).resolve().parents[1] / "support" / "damages.py"
+
+FOUND = {
+    "dump-cut": ("file database.dump has", "bytes, the manifest says"),
+    "dump-changed": ("file database.dump is not what was backed up",),
+    "dump-missing": ("file database.dump", "is missing"),
+    "dump-cut-before": ("the dump cannot be loaded", "end of file"),
+    "row-missing": ("table users has 1 row, the manifest says 2 rows",),
+    "table-emptied": ("table role_permissions has 0 rows, the manifest says 44 rows",),
+    "table-missing": ("table invitations is missing",),
+    "migration-missing": ("data migration 20260402000001 is missing",),
+    "dump-of-another": ("table notes (0 rows) is not in the manifest", "table users has 0 rows"),
+    "upload-missing": ("file storage/ab/cd/abcdefgh (30 bytes) is missing",),
+    "upload-changed": ("file storage/ab/cd/abcdefgh is not what was backed up",),
+    "uploads-missing": ("file storage/ab/cd/abcdefgh (30 bytes) is missing",),
+    "manifest-missing": ("manifest.json is missing in the backup",),
+    "manifest-cut": ("manifest.json is damaged, it is not JSON",),
+    "manifest-old": ("manifest.json has format '0', and only 1 is known here",),
+    "manifest-field": ("manifest.json has no field tables",),
+    "of-another": (f"the backup is of instance {NAME}, not of d-of-another",),
+    "image-older": ("the database has migrations of Greenlight 3.8.1, and the image of the backup is v3.7.1, which is older",),
+    "image-gone": ("image nowhere.test/gone:1 is not on this host and pull is 'never'",),
+    "secrets-missing": ("file secrets.json", "is missing"),
+    "secrets-forgotten": ("secrets.json is not in the backup",),
+    "secrets-empty": ("secrets.json holds no secret_key_base",),
+    "too-old": ("the backup is ", " h old (made at 2026-01-02T03:04:05Z), 36.0 h is the most"),
+    "no-backup": ("there is no backup of it in the repository",),
+}
+"""By damage, what the finding has to say."""
+
+
+@dataclass
+class Site:
+    """A host with one instance, its backup in a repository, and what drills it."""
+
+    lab: RunningLab
+    instance: Instance
+    run_module: Callable[..., dict[str, Any]]
+    played: subprocess.CompletedProcess[str] | None = None
+
+    def variables(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "restore_drill_instances": [NAME],
+            "restore_drill_repository": f"{ROOT}/repository",
+            "restore_drill_password_file": f"{ROOT}/key",
+            "restore_drill_directory": f"{ROOT}/work",
+            "restore_drill_receipts_directory": f"{ROOT}/receipts",
+            "restore_drill_metrics_directory": f"{ROOT}/metrics",
+            **changes,
+        }
+
+    def arguments(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "instances": [NAME],
+            "repository": f"{ROOT}/repository",
+            "password_file": f"{ROOT}/key",
+            "directory": f"{ROOT}/work",
+            "receipts": f"{ROOT}/receipts",
+            "metrics": f"{ROOT}/metrics",
+            "redis_image": REDIS,
+            "pull": "never",
+            "lock_wait": 1,
+            "ready_timeout": 90,
+            **changes,
+        }
+
+    def drill(self, check: bool = False, **changes: Any) -> dict[str, Any]:
+        """One run of the module, whatever comes of it; it may tell no secret and leave nothing."""
+        result = self.run_module(HOST, MODULE, self.arguments(**changes), check=check)
+        said = json.dumps(result)
+        assert "Traceback" not in said and "\n" not in result.get("msg", "") and KEY not in said
+        self.instance.assert_silent(said)
+        return result
+
+    def host(self, script: str) -> str:
+        return self.instance.on_host(script)
+
+    def leftovers(self) -> str:
+        """Whatever there is of a scratch instance: containers, networks, volumes, database, role, files."""
+        return self.host(
+            f"docker ps --all --format '{{{{.Names}}}}' | grep {SCRATCH}; docker network ls --format '{{{{.Name}}}}' | grep {SCRATCH};"
+            f" docker volume ls --format '{{{{.Name}}}}' | grep {SCRATCH};"
+            f" psql -U postgres -Atc \"SELECT datname FROM pg_database WHERE datname ~ 'drill' AND datname <> '{self.instance.database}'"
+            f" UNION SELECT rolname FROM pg_roles WHERE rolname = '{DATABASE}'\"; find {ROOT}/work -mindepth 1; true"
+        ).strip()
+
+    def receipt(self, name: str = NAME) -> dict[str, Any]:
+        newest = self.host(f"ls {ROOT}/receipts/{name} | tail -1").strip()
+        found: dict[str, Any] = json.loads(self.host(f"cat {ROOT}/receipts/{name}/{newest}"))
+        return found
+
+
+@pytest.fixture(scope="module")
+def site(lab: RunningLab, run_module: Callable[..., dict[str, Any]]) -> Iterator[Site]:
+    if lab.exec(
+        HOST, ["sh", "-c", "nft list table inet meet_coop_isolation && docker info && ss -ltn | grep -q 10.213.0.1:5432"]
+    ).returncode:
+        done = apply_role("container_host", HOST)
+        assert done.returncode == 0, done.stdout[-4000:]
+    instance = Instance(lab, run_module, NAME, (47900, 47909))
+    made = Site(lab, instance, run_module)
+    try:
+        instance.remove()
+        instance.provide_database()
+        instance.good()
+        made.host(f"rm -rf {ROOT}; mkdir -p -m 700 {ROOT}/metrics; printf %s {KEY} > {ROOT}/key; chmod 600 {ROOT}/key")
+        kept = {
+            "secret_key_base": instance.secrets["secret_key_base"],
+            "database_password": instance.secrets["database"],
+            "redis_password": instance.secrets["redis_password"],
+            "pool_secret": instance.secrets["bigbluebutton"],
+        }
+        written = lab.exec(HOST, ["sh", "-c", f"umask 077; cat > /var/lib/meet-coop/instances/{NAME}/secrets.json"], json.dumps(kept))
+        assert written.returncode == 0, written
+        stored = f"mkdir -p storage/ab/cd; printf '{UPLOAD}' > storage/ab/cd/abcdefgh"
+        instance.docker("exec", instance.container, "sh", "-c", stored)
+        people = [{"email": f"{name}@drill.test", "name": name.title(), "role": "User"} for name in ("ada", "bo")]
+        done = run_module(HOST, "meet.coop.greenlight_user", {"login_db": instance.database, "users": people})
+        assert not done.get("failed"), done
+        done = run_module(
+            HOST,
+            "meet.coop.greenlight_backup",
+            {"instances": [{"name": NAME}], "repository": f"{ROOT}/repository", "password_file": f"{ROOT}/key", "work": f"{ROOT}/backup"},
+        )
+        assert not done.get("failed"), done
+        yield made
+    finally:
+        instance.remove()
+        lab.exec(HOST, ["rm", "-rf", ROOT])
+
+
+@pytest.fixture(scope="module")
+def proved(site: Site) -> Site:
+    """The site after its first drill, by the role as an operator runs it."""
+    site.played = apply_role("restore_drill", HOST, {**site.variables(), "restore_drill_redis_image": REDIS, "ansible_become": True})
+    assert site.played.returncode == 0, site.played.stdout[-4000:]
+    return site
+
+
+# --- A good backup --------------------------------------------------------------------------------------------------
+
+
+def test_a_good_backup_is_proved(proved: Site) -> None:
+    receipt = proved.receipt()
+    assert (receipt["result"], receipt["findings"]) == ("good", [])
+    assert receipt["greenlight_version"] == "v3.8.2.4"
+    assert receipt["tables"]["users"] == 2 and receipt["rows"] == sum(receipt["tables"].values())
+    assert receipt["files"] >= 4 and receipt["bytes"] > len(UPLOAD)
+    assert 0 <= receipt["snapshot_age_seconds"] < 600 and receipt["seconds"] > 0
+    assert list(receipt["steps"]) == ["restore", "files", "database", "instance", "sign_in", "tear_down"]
+    metrics = proved.host(f"cat {ROOT}/metrics/meet_coop_restore_drill.prom")
+    proved_at = float(next(line for line in metrics.splitlines() if line.startswith("meet_coop_restore_proved")).split()[-1])
+    assert abs(time.time() - proved_at) < 600
+
+
+def test_nothing_of_a_drill_is_left_and_the_instance_does_not_feel_it(proved: Site) -> None:
+    assert proved.leftovers() == ""
+    assert proved.instance.sql("SELECT count(*), bool_and(email LIKE '%@drill.test') FROM users") == "2|t"
+    assert proved.instance.names() == {"": "running", "-redis": "running"}
+    assert proved.instance.docker("exec", proved.instance.container, "cat", "storage/ab/cd/abcdefgh") == UPLOAD
+
+
+def test_a_drill_tells_no_secret(proved: Site) -> None:
+    assert proved.played is not None
+    receipts = proved.host(f"cat {ROOT}/receipts/*/* {ROOT}/metrics/*")
+    for text in (proved.played.stdout, receipts):
+        proved.instance.assert_silent(text)
+        assert KEY not in text
+
+
+def test_who_was_proved_is_not_drilled_again_before_the_month_is_over(proved: Site) -> None:
+    before = proved.receipt()
+    for check in (True, False):
+        again = proved.drill(check=check)
+        assert (again["changed"], again["chosen"], again["drills"], again["overdue"]) == (False, [], [], [])
+    assert proved.receipt() == before
+    foretold = proved.drill(check=True, only=[NAME])
+    assert (foretold["changed"], foretold["chosen"], foretold["drills"]) == (True, [NAME], [])
+    assert proved.receipt() == before
+
+
+def test_the_role_is_quiet_the_second_time(proved: Site) -> None:
+    again = apply_role("restore_drill", HOST, {**proved.variables(), "restore_drill_redis_image": REDIS, "ansible_become": True})
+    assert (again.returncode, recap(again)["changed"]) == (0, 0), again.stdout[-3000:]
+
+
+def test_a_proof_that_is_too_old_is_red(proved: Site) -> None:
+    """Of two instances one can be drilled in a run; the other was proved once, long ago, and has had backups since."""
+    proved.host(
+        f"mkdir -p {ROOT}/receipts/meadow; printf '%s' '{{\"began_at\": \"2026-01-02T03:04:05Z\", \"result\": \"good\", \"seconds\": 1}}'"
+        f" > {ROOT}/receipts/meadow/20260102T030405Z.json"
+    )
+    for check in (True, False):
+        told = proved.drill(check=check, instances=[NAME, "meadow"], only=[NAME] if check else [], number=1)
+        assert told["failed"] and "meadow: the last proved restore is " in told["msg"] and "35 are the most" in told["msg"], told
+        assert told["chosen"] == ([NAME] if check else ["meadow"])
+    assert "meadow: there is no backup of it in the repository" in told["msg"]
+    proved.host(f"rm -r {ROOT}/receipts/meadow")
