@@ -142,7 +142,10 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Back up all instances of this host
+- name: Back up all instances of this host as role backup has configured it
+  meet.coop.greenlight_backup:
+
+- name: Back up all instances of this host into another repository
   meet.coop.greenlight_backup:
     repository: /srv/restic
     password_file: /etc/meet-coop/backup.key
@@ -212,13 +215,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.meet.coop.plugins.module_utils._backup import restic, runs
+from ansible_collections.meet.coop.plugins.module_utils._backup import config, restic, runs
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import SERVER_ARGUMENTS
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **restic.ARGUMENTS,
+    **config.ARGUMENTS,
     "instances": {
         "type": "list",
         "elements": "dict",
@@ -232,7 +236,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "host_name": {"type": "str"},
     "keep": {"type": "dict"},
     "prune": {"type": "bool", "default": False},
-    "copies": {"type": "list", "elements": "dict", "default": [], "options": restic.ARGUMENTS},
+    "copies": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {**restic.ARGUMENTS, "repository": {"type": "str", "required": True}},
+    },
     "unless_younger": {"type": "int", "default": 0},
     "jobs": {"type": "int", "default": 2},
     "metrics": {"type": "path"},
@@ -246,8 +255,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def run(params: dict[str, Any], write: bool) -> tuple[dict[str, Any], list[str]]:
     """One run; its result and what failed in it."""
+    params = config.completed(params, config.JOB_KEYS)
     job = runs.job_of(params, params["host_name"] or platform.node())
-    report = runs.run(job, write, params["metrics"])
+    report = runs.run(job, write, params["metrics"] or None)
     result = {
         "changed": report.changed,
         "actions": report.actions,

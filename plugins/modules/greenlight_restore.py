@@ -92,16 +92,12 @@ EXAMPLES = r"""
 - name: Bring a lost instance back
   meet.coop.greenlight_restore:
     name: sunflower
-    repository: /srv/restic
-    password_file: /etc/meet-coop/backup.key
 
 - name: Put an instance back to how it was yesterday evening
   meet.coop.greenlight_restore:
     name: sunflower
     snapshot: 2026-04-02T20:00:00Z
     replace: true
-    repository: /srv/restic
-    password_file: /etc/meet-coop/backup.key
 
 - name: Make a copy to try things out
   meet.coop.greenlight_restore:
@@ -146,7 +142,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.meet.coop.plugins.module_utils._backup import restic, restores, stage
+from ansible_collections.meet.coop.plugins.module_utils._backup import config, restic, restores, stage
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
@@ -155,6 +151,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance imp
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **restic.ARGUMENTS,
+    **config.ARGUMENTS,
     "name": {"type": "str", "required": True},
     "source": {"type": "str"},
     "snapshot": {"type": "str", "default": "latest"},
@@ -172,6 +169,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def request_of(params: dict[str, Any]) -> restores.Request:
     """The options as a request. Raises CoopError."""
     name = check_name(params["name"])
+    params = config.completed(params, config.REPOSITORY_KEYS)
     return restores.Request(
         repository=restic.repository_of(params),
         instance=stage.Instance(

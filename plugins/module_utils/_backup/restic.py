@@ -517,7 +517,7 @@ def since(found: Iterable[Snapshot], now: datetime, span: timedelta) -> Snapshot
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "repository": {"type": "str", "required": True},
+    "repository": {"type": "str"},
     "password_file": {"type": "path", "no_log": False},
     "password": {"type": "str", "no_log": True},
     "environment": {"type": "dict", "default": {}, "no_log": True},

@@ -56,6 +56,8 @@ class Job:
     keep_default: Keep = Keep()
     copies: Sequence[Repository] = ()
     prune: bool = False
+    check: str | None = None
+    """How much of the repository is read back after the run, such as ``5%``; None: nothing."""
     younger: int = 0
     """What has a snapshot younger than so many seconds is left alone; 0: everything gets a new one."""
     docker_host: str = "unix:///var/run/docker.sock"
@@ -93,6 +95,8 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
+    upkeep: list[str] = field(default_factory=list)
+    """What was done to the repository afterwards, in words."""
     removed: list[str] = field(default_factory=list)
     """Ids of snapshots that the retention took away."""
     errors: list[str] = field(default_factory=list)
@@ -190,6 +194,7 @@ def _run(job: Job, write: bool) -> Report:
         list(pool.map(lambda work: work(), due))
     if due:
         _thin(job, job.repository, report)
+        _check(job, report)
         for target in job.copies:
             _copy(job, target, report)
     return report
@@ -301,6 +306,17 @@ def _thin(job: Job, repository: Repository, report: Report) -> None:
             report.removed += restic.thin(repository, tags, keep)
         if job.prune:
             restic.prune(repository)
+            report.upkeep.append(f"pruned repository {repository.shown}")
+    except CoopError as error:
+        report.errors.append(str(error))
+
+
+def _check(job: Job, report: Report) -> None:
+    if job.check is None:
+        return
+    try:
+        restic.verify(job.repository, job.check)
+        report.upkeep.append(f"checked repository {job.repository.shown}")
     except CoopError as error:
         report.errors.append(str(error))
 
@@ -309,7 +325,7 @@ def _copy(job: Job, target: Repository, report: Report) -> None:
     try:
         _open(job, target, report, True, job.repository)
         restic.copy(job.repository, target)
-        report.actions.append(f"copy to repository {target.shown}")
+        report.upkeep.append(f"copied to repository {target.shown}")
         _thin(job, target, report)
     except CoopError as error:
         report.errors.append(f"copy: {error}")
