@@ -122,15 +122,13 @@ EXAMPLES = r"""
 - name: Drill whose turn it is
   meet.coop.greenlight_drill:
     instances: [sunflower, meadow]
-    repository: /srv/restic
-    password_file: /etc/meet-coop/backup.key
     metrics: /var/lib/prometheus/node-exporter
 
-- name: Prove the backup of one instance now
+- name: Prove the backup of one instance now, out of the copy at another co-operative
   meet.coop.greenlight_drill:
     instances: [sunflower, meadow]
     only: [sunflower]
-    repository: /srv/restic
+    repository: sftp:coop@backup.other.example:/srv/coop
     password_file: /etc/meet-coop/backup.key
 """
 
@@ -209,7 +207,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.meet.coop.plugins.module_utils._backup import drill, restic, scratch
+from ansible_collections.meet.coop.plugins.module_utils._backup import config, drill, restic, scratch
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
@@ -235,6 +233,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
     **database.SERVER_ARGUMENTS,
     **restic.ARGUMENTS,
+    **config.ARGUMENTS,
 }
 
 
@@ -278,7 +277,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     """Choose, drill, judge."""
     params = module.params
     names = [check_name(name) for name in params["instances"]]
-    source = drill.Repository(restic.repository_of(params))
+    source = drill.Repository(restic.repository_of(config.completed(params, config.REPOSITORY_KEYS)))
     outcome = drill.run(source, place(params), names, params["only"], options(params), not module.check_mode)
     failures = outcome.failures
     return {

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.support import ansible
-from tests.support.containers import HOST, KILLER, REDIS, Instance
+from tests.support.containers import HOST, KILLER, REDIS, Background, Instance
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role, recap
 
@@ -227,3 +224,143 @@ def test_a_proof_that_is_too_old_is_red(proved: Site) -> None:
         assert told["chosen"] == ([NAME] if check else ["meadow"])
     assert "meadow: there is no backup of it in the repository" in told["msg"]
     proved.host(f"rm -r {ROOT}/receipts/meadow")
+
+
+# --- A drill that is killed, and what a scratch instance can reach ----------------------------------------------------
+
+REACH = """
+import socket, sys
+for where in sys.argv[1:]:
+    host, port = where.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), 3).close()
+        print(where, "reached")
+    except OSError as error:
+        print(where, "not reached")
+"""
+
+
+def reached(site: Site, container: str, targets: list[str]) -> list[str]:
+    return site.instance.docker("exec", container, "python3", "-c", REACH, *targets).splitlines()
+
+
+@contextmanager
+def listening(lab: RunningLab, host: str, port: int) -> Iterator[None]:
+    """Somebody listens on that port of a host of the lab."""
+    server = f"ss -ltn | grep -q ':{port} ' || {{ nohup python3 -m http.server {port} --directory /mnt >/dev/null 2>&1 & echo $!; }}"
+    pid = lab.exec(host, ["sh", "-c", server]).stdout.strip()
+    lab.wait_for(host, f"ss -ltn | grep -q ':{port} '", 10)
+    yield
+    if pid:
+        lab.exec(host, ["kill", pid])
+
+
+def test_a_scratch_instance_reaches_nobody_and_a_killed_drill_is_cleaned_up(proved: Site) -> None:
+    """What a real instance reaches, mail and pool and the host's edge, is closed to the scratch one; then the drill is killed."""
+    lab = proved.lab
+    # In a lab without roles pool and edge nobody listens there yet.
+    with listening(lab, "pool", 443), listening(lab, HOST, 443):
+        targets = [f"{lab.ip('services')}:587", *(f"{lab.ip(host)}:443" for host in ("pool", "node1", HOST)), "10.213.0.1:5432"]
+        background = Background(proved.arguments(only=[NAME]), MODULE)
+        try:
+            lab.wait_for(HOST, f"docker exec {SCRATCH} python3 -c pass", 60)
+            scratch = reached(proved, SCRATCH, targets)
+            environment = proved.instance.docker("exec", SCRATCH, "env")
+            killed = lab.exec(HOST, ["python3", "-c", KILLER, f"{ROOT}/work", "", ""])
+        finally:
+            code = background.wait()
+        real = reached(proved, proved.instance.container, targets)
+    assert killed.stdout.split() and code != 0, (killed, background.output)
+    assert real == [f"{target} reached" for target in targets]
+    assert scratch == [*(f"{target} not reached" for target in targets[:-1]), "10.213.0.1:5432 reached"]
+    assert "SMTP_SERVER" not in environment and "restore-drill.invalid" in environment
+    assert proved.instance.secrets["smtp"] not in environment and proved.instance.secrets["bigbluebutton"] not in environment
+
+    assert SCRATCH in proved.leftovers()
+    foretold = proved.drill(check=True)
+    done = proved.drill(only=[NAME])
+    assert foretold["changed"] and foretold["removed"] == done["removed"] and f"database {DATABASE}" in done["removed"]
+    assert not done.get("failed"), done
+    assert [one["result"] for one in done["drills"]] == ["good"]
+    assert proved.leftovers() == ""
+
+
+def test_without_its_fence_a_scratch_instance_is_not_started(proved: Site) -> None:
+    proved.host("nft delete table inet meet_coop_drill")
+    try:
+        told = proved.drill(only=[NAME])
+    finally:
+        proved.host("systemctl restart meet-coop-drill-fence")
+    assert told["failed"] and "the scratch instance is not started: the fence" in told["msg"]
+    assert "instance" in told["drills"][0]["steps"] and "sign_in" not in told["drills"][0]["steps"]
+    assert proved.leftovers() == ""
+
+
+# --- Damaged backups --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def told(proved: Site) -> dict[str, Any]:
+    """What one run says of all of them; each is a backup of an instance of its own, so that one drill holds up no other."""
+    made = proved.lab.exec(HOST, ["python3", "-", f"{ROOT}/repository", f"{ROOT}/key", NAME], DAMAGES.read_text())
+    assert made.returncode == 0, made
+    names = [*made.stdout.split(), "d-no-backup"]
+    assert sorted(names) == sorted(f"d-{damage}" for damage in FOUND)
+    return proved.drill(instances=[NAME, *names], number=len(names), metrics=f"{ROOT}/metrics")
+
+
+@pytest.mark.parametrize("damage", FOUND)
+def test_a_damaged_backup_is_found(proved: Site, told: dict[str, Any], damage: str) -> None:
+    receipt = next(one for one in told["drills"] if one["instance"] == f"d-{damage}")
+    assert receipt["result"] == "failed"
+    for words in FOUND[damage]:
+        assert words in " | ".join(receipt["findings"])
+    assert receipt["findings"][0] in told["msg"] and f"d-{damage}: " in told["msg"]
+    assert proved.receipt(f"d-{damage}") == receipt
+    # Nothing is started that is known to be broken.
+    assert "sign_in" not in receipt["steps"]
+
+
+def test_damaged_backups_leave_nothing_and_hold_up_nobody(proved: Site, told: dict[str, Any]) -> None:
+    assert told["failed"] and len(told["drills"]) == len(FOUND)
+    assert proved.leftovers() == ""
+    metrics = proved.host(f"cat {ROOT}/metrics/meet_coop_restore_drill.prom")
+    assert f'meet_coop_restore_drill_good{{service="{NAME}"}} ' in metrics
+    for damage in FOUND:
+        assert f'meet_coop_restore_drill_good{{service="d-{damage}"}} 0' in metrics
+        assert f'meet_coop_restore_proved_timestamp_seconds{{service="d-{damage}"}} 0' in metrics
+
+
+REPOSITORY: dict[str, tuple[str, str, str]] = {
+    "wrong key": ("printf another-key > {copy}-key", "{copy}-key", "the key is wrong"),
+    "away": ("rm -r {copy}", "{root}/key", "is not there"),
+    "packs changed": (
+        "for pack in {copy}/data/*/*; do chmod u+w $pack; printf XXXX | dd of=$pack bs=1 seek=9 conv=notrunc status=none; done",
+        "{root}/key",
+        "is damaged",
+    ),
+    "packs lost": ("rm {copy}/data/*/*", "{root}/key", "is damaged"),
+    "locked": (
+        "export RESTIC_REPOSITORY={copy} RESTIC_PASSWORD_FILE={root}/key; restic prune --quiet --no-cache >/dev/null 2>&1 & p=$!;"
+        " while ! ls {copy}/locks | grep -q .; do :; done; kill -STOP $p; echo $p > {copy}-pid",
+        "{root}/key",
+        "is locked",
+    ),
+}
+"""What is done to a copy of the repository, the key it is opened with, and what is said."""
+
+
+@pytest.mark.parametrize("damage", REPOSITORY)
+def test_a_repository_that_gives_nothing_back_is_found(proved: Site, damage: str) -> None:
+    script, key, words = REPOSITORY[damage]
+    copy = f"{ROOT}/copy"
+    proved.host(f"cp -a {ROOT}/repository {copy}; " + script.format(copy=copy, root=ROOT))
+    try:
+        told = proved.drill(
+            only=[NAME], repository=copy, password_file=key.format(copy=copy, root=ROOT), receipts=f"{ROOT}/other", cache=f"{ROOT}/cache"
+        )
+    finally:
+        proved.host(f"if [ -e {copy}-pid ]; then kill -KILL $(cat {copy}-pid); fi; rm -rf {copy} {copy}-key {copy}-pid {ROOT}/cache")
+    assert told["failed"] and words in told["msg"], told
+    assert told["drills"][0]["result"] == "failed" and copy in told["msg"]
+    assert proved.leftovers() == ""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, instance_database, operations, session
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, dumps, instance_database, operations, session
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import Login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, explained
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import build_environment
@@ -95,29 +95,8 @@ def make_database(place: Place) -> None:
 
 
 def load(place: Place, path: str) -> None:
-    """Load a dump as the scratch database's owner, wholly or not at all. Raises CoopError with what PostgreSQL says."""
-    login = place.owner
-    environment = {
-        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-        "LC_ALL": "C.UTF-8",
-        "PGCONNECT_TIMEOUT": "10",
-        "PGHOST": login.host or "",
-        "PGPORT": str(login.port),
-        "PGUSER": login.user or "",
-        "PGPASSWORD": login.password or "",
-    }
-    options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-password", "--dbname", login.db]
-    try:
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            ["pg_restore", *options, path], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-    except FileNotFoundError:
-        raise CoopError("pg_restore is not on this host; install PostgreSQL's client (Debian package postgresql-client)") from None
-    if done.returncode:
-        said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"it ended with {done.returncode}"
-        if "No space left on device" in said:
-            raise CoopError("the dump cannot be loaded: the disk is full; free space, then run again")
-        raise CoopError(f"the dump cannot be loaded: {said[:400]}")
+    """Load a dump as the scratch database's owner. Raises CoopError with what PostgreSQL says."""
+    dumps.load(place.owner, path)
 
 
 # --- The instance ---------------------------------------------------------------------------------------------------
