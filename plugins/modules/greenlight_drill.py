@@ -202,12 +202,13 @@ proved:
   sample: {sunflower: '2026-04-02T03:15:00Z'}
 """
 
+import os
 from datetime import timedelta
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.meet.coop.plugins.module_utils._backup import config, drill, restic, scratch
+from ansible_collections.meet.coop.plugins.module_utils._backup import config, drill, restic, rota, scratch
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
@@ -265,7 +266,7 @@ def options(params: dict[str, Any]) -> drill.Options:
             raise CoopError(f"{name} {params[name]} is less than 0")
     return drill.Options(
         receipts=params["receipts"],
-        metrics=params["metrics"],
+        metrics=os.path.join(params["metrics"], rota.METRICS_FILE) if params["metrics"] else None,
         every=timedelta(days=params["every_days"]),
         longest=timedelta(days=params["overdue_days"]),
         number=params["number"],

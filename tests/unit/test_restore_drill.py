@@ -86,8 +86,8 @@ def test_who_is_overdue() -> None:
 
 def test_receipts_are_the_memory(tmp_path: Path) -> None:
     assert rota.read(str(tmp_path), "sunflower") == Record()
-    rota.write(str(tmp_path), "sunflower", ago(3), receipt(ago(3)))
-    rota.write(str(tmp_path), "sunflower", ago(2), receipt(ago(2), FAILED, findings=["\udcff"]))
+    rota.write(str(tmp_path), "sunflower", receipt(ago(3)))
+    rota.write(str(tmp_path), "sunflower", receipt(ago(2), FAILED, findings=["\udcff"]))
     found = rota.read(str(tmp_path), "sunflower")
     assert (found.last, found.result, found.proved) == (ago(2), FAILED, ago(3))
     assert found.receipt is not None and found.receipt["seconds"] == 41.5
@@ -96,15 +96,15 @@ def test_receipts_are_the_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"result": "good"}', '{"began_at": "soon", "result": "good", "seconds": 1}', "\x00"])
 def test_a_damaged_receipt_proves_nothing(tmp_path: Path, damage: str) -> None:
-    rota.write(str(tmp_path), "sunflower", ago(3), receipt(ago(3)))
+    rota.write(str(tmp_path), "sunflower", receipt(ago(3)))
     (tmp_path / "sunflower" / "20260402T030000Z.json").write_text(damage)
     assert rota.read(str(tmp_path), "sunflower").proved == ago(3)
 
 
 def test_old_receipts_go_and_the_last_proof_stays(tmp_path: Path) -> None:
-    rota.write(str(tmp_path), "sunflower", ago(100), receipt(ago(100)))
+    rota.write(str(tmp_path), "sunflower", receipt(ago(100)))
     for days in range(60, 0, -1):
-        rota.write(str(tmp_path), "sunflower", ago(days), receipt(ago(days), FAILED))
+        rota.write(str(tmp_path), "sunflower", receipt(ago(days), FAILED))
     kept = sorted(path.name for path in (tmp_path / "sunflower").iterdir())
     assert len(kept) == rota.KEPT + 1 and kept[0] == "20251223T031500Z.json"
     assert rota.read(str(tmp_path), "sunflower").proved == ago(100)
@@ -113,7 +113,7 @@ def test_old_receipts_go_and_the_last_proof_stays(tmp_path: Path) -> None:
 def test_receipts_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
     (tmp_path / "sunflower").write_text("a file where the folder should be")
     with pytest.raises(CoopError, match="cannot be written: "):
-        rota.write(str(tmp_path), "sunflower", NOW, receipt(NOW))
+        rota.write(str(tmp_path), "sunflower", receipt(NOW))
 
 
 def test_metrics_are_what_prometheus_reads(tmp_path: Path) -> None:

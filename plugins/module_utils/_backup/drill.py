@@ -91,6 +91,8 @@ class Outcome:
     """What a killed run had left."""
     drills: list[dict[str, Any]] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Receipts or metrics that could not be written."""
     last: dict[str, str | None] = field(default_factory=dict)
     """When each instance was drilled last before this run, in UTC."""
     proved: dict[str, str | None] = field(default_factory=dict)
@@ -100,7 +102,7 @@ class Outcome:
     def failures(self) -> list[str]:
         """A line for everything that makes a run red."""
         failed = [one for one in self.drills if one["result"] != rota.GOOD]
-        return [f"{one['instance']}: {'; '.join(one['findings'])}" for one in failed] + self.overdue
+        return [f"{one['instance']}: {'; '.join(one['findings'])}" for one in failed] + self.overdue + self.problems
 
 
 class Found(CoopError):
@@ -149,12 +151,12 @@ def _run(source: Source, place: scratch.Place, names: list[str], only: Sequence[
         for name in outcome.chosen:
             receipt = _drill(source, place, name, snapshots.get(name, []), options, trouble)
             outcome.drills.append(receipt)
-            rota.write(
-                options.receipts, name, datetime.strptime(receipt["began_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc), receipt
-            )
+            with _noted(outcome.problems):
+                rota.write(options.receipts, name, receipt)
         records = {name: rota.read(options.receipts, name) for name in names}
         if options.metrics:
-            rota.write_metrics(options.metrics, records)
+            with _noted(outcome.problems):
+                rota.write_metrics(options.metrics, records)
     outcome.proved = {name: rota.text(record.proved) if record.proved else None for name, record in records.items()}
     judged = records if write else {name: record for name, record in records.items() if name not in outcome.chosen}
     outcome.overdue = rota.overdue(judged, {name: found[0].made_at for name, found in snapshots.items()}, _now(), options.longest)
@@ -163,6 +165,15 @@ def _run(source: Source, place: scratch.Place, names: list[str], only: Sequence[
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """What fails inside is noted, and takes nothing of what was found with it."""
+    try:
+        yield
+    except CoopError as error:
+        problems.append(str(error))
 
 
 def _by_instance(snapshots: Iterable[Snapshot]) -> dict[str, list[Snapshot]]:

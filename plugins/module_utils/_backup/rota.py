@@ -67,10 +67,10 @@ def read(directory: str, instance: str) -> Record:
     return record
 
 
-def write(directory: str, instance: str, began: datetime, receipt: Mapping[str, Any]) -> str:
+def write(directory: str, instance: str, receipt: Mapping[str, Any]) -> str:
     """Keep a receipt, in one step, and thin out old ones. Returns its path; raises CoopError."""
     folder = os.path.join(directory, instance)
-    path = os.path.join(folder, f"{began.astimezone(timezone.utc).strftime(_STAMP)}.json")
+    path = os.path.join(folder, f"{datetime.strptime(receipt['began_at'], _TIME).strftime(_STAMP)}.json")
     try:
         os.makedirs(folder, mode=0o755, exist_ok=True)
         _replace(path, json.dumps(receipt, indent=2, ensure_ascii=True) + "\n")

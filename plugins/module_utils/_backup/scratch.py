@@ -11,7 +11,6 @@ left is found by its name. It can mail nobody and reach no pool: it is told of n
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
@@ -70,6 +69,11 @@ class Place:
     @property
     def restored(self) -> str:
         return os.path.join(self.directory, "restored")
+
+    @property
+    def state(self) -> str:
+        """Where the scratch instance's port is kept. Not the drill's own directory, which is locked while it runs."""
+        return os.path.join(self.directory, "state")
 
     @property
     def owner(self) -> Login:
@@ -132,7 +136,7 @@ def spec(place: Place, image: str, secret_key_base: str) -> Spec:
         pull=place.pull,
         rehearse=False,
         ready_timeout=place.ready_timeout,
-        state_root=place.directory,
+        state_root=place.state,
     )
 
 
@@ -209,7 +213,7 @@ def tear_down(place: Place) -> list[str]:
 
 
 def _nothing(place: Place) -> Spec:
-    return Spec(name=NAME, image="", redis_image="", hostname="", state_root=place.directory)
+    return Spec(name=NAME, image="", redis_image="", hostname="", state_root=place.state)
 
 
 def _remove_containers(engine: Engine, place: Place) -> None:
@@ -222,14 +226,12 @@ def _drop_database(_engine: Engine, place: Place) -> None:
 
 
 def _remove_files(engine: Engine, place: Place) -> None:
-    if not os.path.lexists(place.restored):
-        return
     if engine.volume(_nothing(place).volume) is not None:
         raise ContainerError(f"{place.restored} stays, because a volume still shows it")
     try:
-        shutil.rmtree(place.restored)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(place.directory, NAME))
+        for path in (place.restored, place.state):
+            if os.path.lexists(path):
+                shutil.rmtree(path)
     except OSError as error:
         raise CoopError(f"{error.filename or place.restored} cannot be removed: {error.strerror}") from error
 
