@@ -32,7 +32,7 @@ FOUND = {
     "dump-cut": ("file database.dump has", "bytes, the manifest says"),
     "dump-changed": ("file database.dump is not what was backed up",),
     "dump-missing": ("file database.dump", "is missing"),
-    "dump-cut-before": ("the dump cannot be loaded", "end of file"),
+    "dump-cut-before": ("cannot be filled from its dump", "end of file"),
     "row-missing": ("table users has 1 row, the manifest says 2 rows",),
     "table-emptied": ("table role_permissions has 0 rows, the manifest says 44 rows",),
     "table-missing": ("table invitations is missing",),

@@ -92,7 +92,7 @@ class Outcome:
     drills: list[dict[str, Any]] = field(default_factory=list)
     overdue: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    """Receipts or metrics that could not be written."""
+    """What went wrong apart from the drills: the repository where none was due, receipts or metrics that could not be written."""
     last: dict[str, str | None] = field(default_factory=dict)
     """When each instance was drilled last before this run, in UTC."""
     proved: dict[str, str | None] = field(default_factory=dict)
@@ -143,6 +143,8 @@ def _run(source: Source, place: scratch.Place, names: list[str], only: Sequence[
         snapshots = _by_instance(source.snapshots())
     except CoopError as error:
         trouble = error
+        if not (write and outcome.chosen):
+            outcome.problems.append(str(error))  # else every drill says so
     if write and outcome.removed:
         problems = scratch.tear_down(place)
         if problems:
@@ -255,7 +257,8 @@ def _prove(
     with _timed(steps, "instance"):
         wanted = scratch.spec(place, image, kept["secret_key_base"])
         storage = os.path.join(base, manifest.STORAGE)
-        running = scratch.start(engine, place, wanted, storage if os.path.isdir(storage) else None)
+        there = os.path.isdir(storage) and not os.path.islink(storage)
+        running = scratch.start(engine, place, wanted, storage if there else None)
         receipt["image_id"], receipt["greenlight_version"] = running.image_id, running.version
     with _timed(steps, "sign_in"):
         scratch.sign_in(place, running.port)
