@@ -47,6 +47,7 @@ EXAMPLES = r"""
 ---
 - name: Install the command for the backup timer
   meet.coop.backup_program:
+    state: present
 """
 
 RETURN = r"""
