@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.containers import HOST, KILLER, REDIS, Background, Instance
+from tests.support.greenlight_database import run_directly
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role, recap
 
@@ -63,7 +64,6 @@ class Site:
 
     lab: RunningLab
     instance: Instance
-    run_module: Callable[..., dict[str, Any]]
     played: subprocess.CompletedProcess[str] | None = None
 
     def variables(self, **changes: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Site:
 
     def drill(self, check: bool = False, **changes: Any) -> dict[str, Any]:
         """One run of the module, whatever comes of it; it may tell no secret and leave nothing."""
-        result = self.run_module(HOST, MODULE, self.arguments(**changes), check=check)
+        result = run_directly(self.lab, HOST, MODULE.removeprefix("meet.coop."), self.arguments(**changes), check)
         said = json.dumps(result)
         assert "Traceback" not in said and "\n" not in result.get("msg", "") and KEY not in said
         self.instance.assert_silent(said)
@@ -126,7 +126,7 @@ def site(lab: RunningLab, run_module: Callable[..., dict[str, Any]]) -> Iterator
         done = apply_role("container_host", HOST)
         assert done.returncode == 0, done.stdout[-4000:]
     instance = Instance(lab, run_module, NAME, (47900, 47909))
-    made = Site(lab, instance, run_module)
+    made = Site(lab, instance)
     try:
         instance.remove()
         instance.provide_database()
@@ -143,13 +143,10 @@ def site(lab: RunningLab, run_module: Callable[..., dict[str, Any]]) -> Iterator
         stored = f"mkdir -p storage/ab/cd; printf '{UPLOAD}' > storage/ab/cd/abcdefgh"
         instance.docker("exec", instance.container, "sh", "-c", stored)
         people = [{"email": f"{name}@drill.test", "name": name.title(), "role": "User"} for name in ("ada", "bo")]
-        done = run_module(HOST, "meet.coop.greenlight_user", {"login_db": instance.database, "users": people})
+        done = run_directly(lab, HOST, "greenlight_user", {"login_db": instance.database, "users": people})
         assert not done.get("failed"), done
-        done = run_module(
-            HOST,
-            "meet.coop.greenlight_backup",
-            {"instances": [{"name": NAME}], "repository": f"{ROOT}/repository", "password_file": f"{ROOT}/key", "work": f"{ROOT}/backup"},
-        )
+        wanted = {"instances": [{"name": NAME}], "repository": f"{ROOT}/repository", "password_file": f"{ROOT}/key", "work": f"{ROOT}/backup"}
+        done = run_directly(lab, HOST, "greenlight_backup", wanted)
         assert not done.get("failed"), done
         yield made
     finally:
