@@ -145,8 +145,8 @@ def site(lab: RunningLab, run_module: Callable[..., dict[str, Any]]) -> Iterator
         people = [{"email": f"{name}@drill.test", "name": name.title(), "role": "User"} for name in ("ada", "bo")]
         done = run_directly(lab, HOST, "greenlight_user", {"login_db": instance.database, "users": people})
         assert not done.get("failed"), done
-        wanted = {"instances": [{"name": NAME}], "repository": f"{ROOT}/repository", "password_file": f"{ROOT}/key", "work": f"{ROOT}/backup"}
-        done = run_directly(lab, HOST, "greenlight_backup", wanted)
+        repository = {"repository": f"{ROOT}/repository", "password_file": f"{ROOT}/key"}
+        done = run_directly(lab, HOST, "greenlight_backup", {"instances": [{"name": NAME}], "work": f"{ROOT}/backup", **repository})
         assert not done.get("failed"), done
         yield made
     finally:
@@ -280,6 +280,27 @@ def test_a_scratch_instance_reaches_nobody_and_a_killed_drill_is_cleaned_up(prov
     assert not done.get("failed"), done
     assert [one["result"] for one in done["drills"]] == ["good"]
     assert proved.leftovers() == ""
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        f"mkdir -p {ROOT}/work/restored/storage; echo half > {ROOT}/work/restored/database.dump",
+        f"createuser -U postgres {DATABASE}",
+        f"createdb -U postgres {DATABASE}; docker network create --opt com.docker.network.bridge.name=coop-drill {SCRATCH}",
+        f"mkdir -p {ROOT}/work/restored; docker volume create --opt type=none --opt o=bind --opt device={ROOT}/work/restored {SCRATCH}-storage",
+    ],
+)
+def test_whatever_a_killed_drill_left_goes_before_anything_else(proved: Site, left: str) -> None:
+    proved.host(left)
+    before = proved.leftovers()
+    foretold = proved.drill(check=True)
+    assert before and proved.leftovers() == before
+    done = proved.drill()
+    assert (foretold["changed"], foretold["removed"]) == (done["changed"], done["removed"]) and done["removed"] and not done["drills"]
+    assert proved.leftovers() == ""
+    again = proved.drill()
+    assert (again["changed"], again["removed"]) == (False, [])
 
 
 def test_without_its_fence_a_scratch_instance_is_not_started(proved: Site) -> None:
