@@ -288,7 +288,8 @@ def test_a_scratch_instance_reaches_nobody_and_a_killed_drill_is_cleaned_up(prov
         f"mkdir -p {ROOT}/work/restored/storage; echo half > {ROOT}/work/restored/database.dump",
         f"createuser -U postgres {DATABASE}",
         f"createdb -U postgres {DATABASE}; docker network create --opt com.docker.network.bridge.name=coop-drill {SCRATCH}",
-        f"mkdir -p {ROOT}/work/restored; docker volume create --opt type=none --opt o=bind --opt device={ROOT}/work/restored {SCRATCH}-storage",
+        f"mkdir -p {ROOT}/work/restored;"
+        f" docker volume create --opt type=none --opt o=bind --opt device={ROOT}/work/restored {SCRATCH}-storage",
     ],
 )
 def test_whatever_a_killed_drill_left_goes_before_anything_else(proved: Site, left: str) -> None:
@@ -312,6 +313,17 @@ def test_without_its_fence_a_scratch_instance_is_not_started(proved: Site) -> No
     assert told["failed"] and "the scratch instance is not started: the fence" in told["msg"]
     assert "instance" in told["drills"][0]["steps"] and "sign_in" not in told["drills"][0]["steps"]
     assert proved.leftovers() == ""
+
+
+def test_a_full_disk_is_told_as_that(proved: Site) -> None:
+    small = f"{ROOT}/small"
+    proved.host(f"mkdir -p {small} && mount -t tmpfs -o size=32k tmpfs {small}")
+    try:
+        told = proved.drill(only=[NAME], directory=small)
+        assert told["failed"] and f"{small}/restored: the disk is full; a drill needs the space" in told["msg"], told
+        assert proved.host(f"ls {small}") == ""
+    finally:
+        proved.host(f"umount {small}; rmdir {small}")
 
 
 # --- Damaged backups --------------------------------------------------------------------------------------------------

@@ -65,7 +65,15 @@ class Repository:
             os.makedirs(directory, mode=0o700)
         except OSError as error:
             raise CoopError(f"{directory} cannot be made: {error.strerror}") from error
-        restic.restore(self.repository, snapshot.id, directory)
+        try:
+            restic.restore(self.repository, snapshot.id, directory)
+        except restic.ResticError as error:
+            if error.kind != restic.FULL:
+                raise
+            raise CoopError(
+                f"{directory}: the disk is full; a drill needs the space of the instance's uploads and dump: free it, or name a directory on"
+                " another disk"
+            ) from error
 
 
 @dataclass(frozen=True)
