@@ -71,8 +71,8 @@ class Repository:
             if error.kind != restic.FULL:
                 raise
             raise CoopError(
-                f"{directory}: the disk is full; a drill needs the space of the instance's uploads and dump: free it, or name a directory on"
-                " another disk"
+                f"{directory}: the disk is full; a drill needs the space of the instance's uploads and dump: free it, or name a directory"
+                " on another disk"
             ) from error
 
 
