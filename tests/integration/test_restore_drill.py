@@ -199,6 +199,8 @@ def test_who_was_proved_is_not_drilled_again_before_the_month_is_over(proved: Si
         again = proved.drill(check=check)
         assert (again["changed"], again["chosen"], again["drills"], again["overdue"]) == (False, [], [], [])
     assert proved.receipt() == before
+    away = proved.drill(repository=f"{ROOT}/nowhere")
+    assert away["failed"] and "is not there" in away["msg"] and away["drills"] == []
     foretold = proved.drill(check=True, only=[NAME])
     assert (foretold["changed"], foretold["chosen"], foretold["drills"]) == (True, [NAME], [])
     assert proved.receipt() == before
