@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ansible_collections.meet.coop.plugins.module_utils._backup import drill, rota, scratch
 from ansible_collections.meet.coop.plugins.module_utils._backup.rota import FAILED, GOOD, Record
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import environment, instance
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import environment, instance, ports
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import Login
 
 NOW = datetime(2026, 4, 2, 3, 15, tzinfo=timezone.utc)
@@ -205,6 +205,57 @@ class Away:
 def test_a_name_that_is_none_of_the_hosts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CoopError, match=r"tulip: not among the instances of this host \(sunflower\)"):
         drill.run(Away(), place(), ["sunflower"], ["tulip"], drill.Options(str(tmp_path)), write=False)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """A host with nothing on it but what a killed drill left, and what of that resists."""
+    state: dict[str, list[str]] = {"left": [], "stuck": []}
+
+    def tear_down(_place: scratch.Place) -> list[str]:
+        state["left"] = list(state["stuck"])
+        return [f"left over: {what}" for what in state["stuck"]]
+
+    monkeypatch.setattr(scratch, "leftovers", lambda _place: list(state["left"]))
+    monkeypatch.setattr(scratch, "tear_down", tear_down)
+    return state
+
+
+def on(tmp_path: Path) -> scratch.Place:
+    return scratch.Place(directory=str(tmp_path / "work"), server=Login("postgres"), database_host="10.213.0.1")
+
+
+def test_every_instance_due_says_that_the_repository_is_away(tmp_path: Path, host: dict[str, list[str]]) -> None:
+    outcome = drill.run(Away(), on(tmp_path), ["sunflower", "meadow"], [], drill.Options(str(tmp_path / "receipts"), number=5))
+    assert outcome.failures == [f"{name}: repository /away is not there" for name in ("meadow", "sunflower")]
+    assert rota.read(str(tmp_path / "receipts"), "meadow").result == FAILED
+    quiet = drill.run(Away(), on(tmp_path), ["sunflower"], [], drill.Options(str(tmp_path / "receipts")), write=False)
+    assert quiet.failures == ["repository /away is not there"] and quiet.chosen == ["sunflower"]
+
+
+def test_what_resists_being_removed_is_told_and_nothing_is_begun(tmp_path: Path, host: dict[str, list[str]]) -> None:
+    host.update(left=["volume of the scratch instance"], stuck=["volume in use"])
+    with pytest.raises(CoopError, match="cannot be removed, so none was begun: left over: volume in use"):
+        drill.run(Away(), on(tmp_path), ["sunflower"], [], drill.Options(str(tmp_path / "receipts")))
+    assert not (tmp_path / "receipts").exists()
+
+
+def test_a_receipt_that_cannot_be_kept_takes_no_finding_with_it(tmp_path: Path, host: dict[str, list[str]]) -> None:
+    (tmp_path / "receipts").write_text("a file where the folder should be")
+    with pytest.raises(CoopError, match="cannot be read: Not a directory"):
+        drill.run(Away(), on(tmp_path), ["sunflower"], [], drill.Options(str(tmp_path / "receipts")))
+    metrics = str(tmp_path / "nowhere" / "file.prom")
+    outcome = drill.run(Away(), on(tmp_path), ["sunflower"], [], drill.Options(str(tmp_path / "kept"), metrics))
+    assert outcome.failures == ["sunflower: repository /away is not there", f"{metrics} cannot be written: No such file or directory"]
+
+
+def test_two_drills_on_one_host_do_not_meet(tmp_path: Path, host: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drill, "LOCK_WAIT", 0.1)
+    with (
+        ports.locked(str(tmp_path / "work"), "a drill", 1),
+        pytest.raises(CoopError, match="another run has been working on a restore drill on this host"),
+    ):
+        drill.run(Away(), on(tmp_path), ["sunflower"], [], drill.Options(str(tmp_path / "receipts")))
 
 
 def test_failures_are_a_line_each() -> None:
