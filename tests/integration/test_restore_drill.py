@@ -373,8 +373,8 @@ REPOSITORY: dict[str, tuple[str, str, str]] = {
     ),
     "packs lost": ("rm {copy}/data/*/*", "{root}/key", "is damaged"),
     "locked": (
-        "export RESTIC_REPOSITORY={copy} RESTIC_PASSWORD_FILE={root}/key; restic prune --quiet --no-cache >/dev/null 2>&1 & p=$!;"
-        " while ! ls {copy}/locks | grep -q .; do :; done; kill -STOP $p; echo $p > {copy}-pid",
+        "export RESTIC_REPOSITORY={copy} RESTIC_PASSWORD_FILE={root}/key; setsid restic prune --quiet --no-cache >/dev/null 2>&1 & p=$!;"
+        " while ! ls {copy}/locks | grep -qx '[0-9a-f]*'; do :; done; kill -STOP $p; echo $p > {copy}-pid",
         "{root}/key",
         "is locked",
     ),
