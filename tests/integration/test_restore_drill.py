@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import ansible
 from tests.support.containers import HOST, KILLER, REDIS, Background, Instance
 from tests.support.greenlight_database import run_directly
 from tests.support.lab import RunningLab
@@ -206,9 +208,21 @@ def test_who_was_proved_is_not_drilled_again_before_the_month_is_over(proved: Si
     assert proved.receipt() == before
 
 
-def test_the_role_is_quiet_the_second_time(proved: Site) -> None:
-    again = apply_role("restore_drill", HOST, {**proved.variables(), "restore_drill_redis_image": REDIS, "ansible_become": True})
+def play(site: Site, **changes: Any) -> subprocess.CompletedProcess[str]:
+    """The playbook, as an operator runs it."""
+    extra = json.dumps({**site.variables(**changes), "restore_drill_redis_image": REDIS})
+    book = ansible.ROOT / "playbooks" / "restore_drill.yml"
+    return subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", "-i", str(ansible.INVENTORY / "hosts.yml"), str(book), "-e", extra],
+        cwd=ansible.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False, env=ansible.environment(),
+    )  # fmt: skip
+
+
+def test_the_playbook_is_quiet_the_second_time_and_refuses_strangers(proved: Site) -> None:
+    again = play(proved)
     assert (again.returncode, recap(again)["changed"]) == (0, 0), again.stdout[-3000:]
+    refused = play(proved, restore_drill_only=["tulip"])
+    assert refused.returncode != 0 and "restore_drill_only names tulip" in refused.stdout, refused.stdout[-3000:]
 
 
 def test_a_proof_that_is_too_old_is_red(proved: Site) -> None:
