@@ -403,9 +403,8 @@ def test_a_damaged_snapshot_changes_nothing(backups: Backups, one: Service) -> N
     backups.restic("restore", made, "--target", f"{PLACE}/forged")
     one.sh(f"rm {PLACE}/forged/storage/ab/avatar")
     tags = ["--tag", "kind=instance,instance=bk-one"]
-    one.sh(
-        f"cd {PLACE}/forged; RESTIC_PASSWORD={KEY} RESTIC_CACHE_DIR={PLACE}/cache restic -q -r {backups.repository} backup {' '.join(tags)} ."
-    )
+    forge = f"RESTIC_PASSWORD={KEY} RESTIC_CACHE_DIR={PLACE}/cache restic -q -r {backups.repository} backup"
+    one.sh(f"cd {PLACE}/forged; {forge} {' '.join(tags)} .")
     before = one.state()
     result = backups.restore("bk-one", replace=True)
     assert result["failed"] is True and "storage/ab/avatar (7 bytes) is missing" in result["msg"] and "nothing was changed" in result["msg"]
