@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import dns, onboard, tls, upgrade
+from . import backup, dns, drill, onboard, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "dns": dns.measure,
     "tls": tls.measure,
     "upgrade": upgrade.measure,
+    "backup": lambda: {**backup.measure(), **drill.measure()},
 }
 
 

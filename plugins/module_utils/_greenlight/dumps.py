@@ -31,24 +31,46 @@ def dump(login: Login, container_id: str, directory: str) -> str:
     The file has its name only once it is whole and readable. Raises ContainerError saying what is in the way.
     """
     path = os.path.join(directory, f"{container_id[:12]}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.dump")
-    partial = f"{path}.partial"
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         for name in os.listdir(directory):
             if name.endswith(".partial"):
                 os.unlink(os.path.join(directory, name))  # of a run that was killed; the caller holds the instance's lock
-        options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
-        run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
-        if not _TABLE.search(run(login, ["pg_restore", "--list", partial])):
-            raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
-        os.replace(partial, path)
+        write(login, path)
         _thin_out(directory)
     except OSError as error:
         raise ContainerError(f"database {login.db} cannot be dumped to {directory}: {error.strerror}") from error
+    return path
+
+
+def write(login: Login, path: str, snapshot: str | None = None, compress: bool = True) -> None:
+    """Dump a database into one file, as it is now or in a ``snapshot`` that another session exported, and prove the file readable.
+
+    The file has its name only once that is proven. Raises ContainerError, and OSError where the file cannot be given its name.
+    """
+    partial = f"{path}.partial"
+    options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
+    options += [f"--snapshot={snapshot}"] if snapshot else []
+    options += [] if compress else ["--compress=0"]
+    try:
+        run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
+        if not _TABLE.search(run(login, ["pg_restore", "--list", partial])):
+            raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
+        # The list stands at the file's beginning; what a full disk or a bad one cuts off is at its end.
+        run(login, ["pg_restore", "--file", os.devnull, partial])
+        os.replace(partial, path)
     finally:
         if os.path.exists(partial):
             os.unlink(partial)
-    return path
+
+
+def load(login: Login, path: str) -> None:
+    """Fill an empty database from a dump as the one who owns the database; whatever the dump says of owners and rights is left out.
+
+    Not as a superuser: a dump holds what the instance's own role could write, functions included. Raises ContainerError.
+    """
+    options = ["--exit-on-error", "--no-owner", "--no-acl", "--no-password"]
+    run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")
 
 
 def run(login: Login, argv: Sequence[str], purpose: str = "dumped") -> str:
@@ -72,6 +94,8 @@ def run(login: Login, argv: Sequence[str], purpose: str = "dumped") -> str:
         said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"it ended with {done.returncode}"
         if "No space left on device" in said:
             raise ContainerError(f"database {login.db} cannot be {purpose}: the disk is full; free space, then run again")
+        if "unsupported version" in said:
+            said += " (the dump is of a newer PostgreSQL than this host has; install that)"
         raise ContainerError(f"database {login.db} cannot be {purpose}: {said[:400]}")
     return done.stdout.decode("utf-8", "replace")
 
