@@ -37,7 +37,10 @@ def dump(login: Login, container_id: str, directory: str) -> str:
         for name in os.listdir(directory):
             if name.endswith(".partial"):
                 os.unlink(os.path.join(directory, name))  # of a run that was killed; the caller holds the instance's lock
-        to_file(login, partial)
+        options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
+        _run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
+        if not _TABLE.search(_run(login, ["pg_restore", "--list", partial])):
+            raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
         os.replace(partial, path)
         _thin_out(directory)
     except OSError as error:
@@ -48,29 +51,7 @@ def dump(login: Login, container_id: str, directory: str) -> str:
     return path
 
 
-def to_file(login: Login, path: str, snapshot: str | None = None) -> None:
-    """Dump a database (pg_dump's custom format) to a file and see that the file can be read and holds a Greenlight.
-
-    ``snapshot`` is what C(pg_export_snapshot) gave: the dump is then what that transaction sees. Raises ContainerError.
-    """
-    options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}", *([f"--snapshot={snapshot}"] if snapshot else [])]
-    _run(login, ["pg_dump", *options, "--file", path, "--dbname", login.db])
-    if not _TABLE.search(_run(login, ["pg_restore", "--list", path])):
-        raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
-
-
-def read_through(login: Login, path: str) -> None:
-    """Read a dump to its end, every compressed block of it; its table of contents alone says little. Raises ContainerError."""
-    _run(login, ["pg_restore", "--file", os.devnull, path])
-
-
-def restore(login: Login, path: str) -> None:
-    """Restore a dump into an empty database, whole or not at all, as the role that is to own it. Raises ContainerError."""
-    options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", "--no-password"]
-    _run(login, ["pg_restore", *options, "--dbname", login.db, path], verb="restored")
-
-
-def _run(login: Login, argv: Sequence[str], verb: str = "dumped") -> str:
+def _run(login: Login, argv: Sequence[str]) -> str:
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LC_ALL": "C.UTF-8",
@@ -89,8 +70,8 @@ def _run(login: Login, argv: Sequence[str], verb: str = "dumped") -> str:
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"it ended with {done.returncode}"
         if "No space left on device" in said:
-            raise ContainerError(f"database {login.db} cannot be {verb}: the disk is full; free space, then run again")
-        raise ContainerError(f"database {login.db} cannot be {verb}: {said[:400]}")
+            raise ContainerError(f"database {login.db} cannot be dumped: the disk is full; free space, then run again")
+        raise ContainerError(f"database {login.db} cannot be dumped: {said[:400]}")
     return done.stdout.decode("utf-8", "replace")
 
 
