@@ -20,6 +20,7 @@ from . import defaults, mail_records
 from .errors import MembershipError, Problem
 from .names import hostname, light
 from .reader import Map, Seq, files_of, merge, parse, read_text
+from .register import Record, Reference, record, records, references
 from .rules import check_meaning, layers, mapping, only_host, smtp_layers
 from .shape import check_shape
 
@@ -71,12 +72,12 @@ def _people(people: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
     return [{"name": person["name"], "email": person["email"].lower()} for person in people or ()]
 
 
-def _owner(kind: str, owner_id: str, raw: dict[str, Any]) -> dict[str, Any]:
+def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) -> dict[str, Any]:
     return {
         "id": owner_id,
         "kind": kind,
         "name": raw["name"],
-        "classes": sorted(raw.get("classes", ())),
+        "classes": sorted(record(kind, owner_id, raw).classes_on(today)),
         "contacts": [
             {"name": contact["name"], "email": contact["email"], "role": contact.get("role", "coordinator")} for contact in raw["contacts"]
         ],
@@ -256,13 +257,13 @@ class _Normaliser:
         return resources
 
 
-def _normalise(root: Map, warnings: list[Problem]) -> Membership:
+def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Membership:
     raw = root["cooperative"]
     normaliser = _Normaliser(root)
     owners: dict[str, dict[str, Any]] = {}
     for section, kind in (("members", "member"), ("clients", "client")):
         for owner_id, owner in mapping(root.get(section)).items():
-            owners[owner_id] = _plain(_owner(kind, owner_id, owner))
+            owners[owner_id] = _plain(_owner(kind, owner_id, owner, today))
     services: dict[str, dict[str, Any]] = {}
     for service_id, service in mapping(root.get("services")).items():
         owner = owners[service.get("member") or service["client"]]
@@ -306,7 +307,9 @@ def read_files(paths: Sequence[tuple[str, str]]) -> dict[str, str]:
     return texts
 
 
-def _problems_of(texts: dict[str, str], today: datetime.date) -> tuple[list[Problem], list[Problem], Map | None]:
+def _problems_of(
+    texts: dict[str, str], today: datetime.date, services: bool = True
+) -> tuple[list[Problem], list[Problem], Map | None]:  # fmt: skip
     problems: list[Problem] = []
     roots = [root for file, text in texts.items() if (root := parse(text, file, problems)) is not None]
     if len(roots) < len(texts):
@@ -315,9 +318,26 @@ def _problems_of(texts: dict[str, str], today: datetime.date) -> tuple[list[Prob
     root = merge(roots, problems)
     # A value that could not be read is complained about once.
     unread = {(problem.file, problem.line) for problem in problems}
-    found, warnings = check_meaning(root, today)
+    found, warnings = check_meaning(root, today, services)
     problems.extend(problem for problem in check_shape(root) + found if (problem.file, problem.line) not in unread)
     return problems, warnings, root
+
+
+@dataclass(frozen=True)
+class Register:
+    """Who is and was a member: C(membership) as of the day asked for, C(records) over time by id, and the decisions they rest on."""
+
+    membership: Membership
+    records: dict[str, Record]
+    references: list[Reference]
+    root: Map
+
+
+def _checked(texts: dict[str, str], today: datetime.date, services: bool = True) -> tuple[Map, Membership]:
+    problems, warnings, root = _problems_of(texts, today, services)
+    if problems or root is None:
+        raise MembershipError(problems)
+    return root, _normalise(root, warnings, today)
 
 
 def build(texts: dict[str, str], today: datetime.date | None = None) -> Membership:
@@ -325,10 +345,7 @@ def build(texts: dict[str, str], today: datetime.date | None = None) -> Membersh
 
     Raises MembershipError with every problem there is.
     """
-    problems, warnings, root = _problems_of(texts, today or datetime.date.today())
-    if problems or root is None:
-        raise MembershipError(problems)
-    return _normalise(root, warnings)
+    return _checked(texts, today or datetime.date.today())[1]
 
 
 def load(*paths: str, today: datetime.date | None = None) -> Membership:
@@ -336,7 +353,21 @@ def load(*paths: str, today: datetime.date | None = None) -> Membership:
 
     Raises MembershipError with every problem there is.
     """
-    return build(read_files([(path, os.path.relpath(path)) for path in paths]), today)
+    return build(_texts(paths), today)
+
+
+def load_register(*paths: str, today: datetime.date, services: bool = False) -> Register:
+    """The members over time of files or folders; C(today) may be any day.
+
+    Services stand in the file as they are wanted now. With C(services) one is refused whose owner is not active on the day; without, the
+    day may be long past. Raises MembershipError with every problem there is.
+    """
+    root, membership = _checked(_texts(paths), today, services)
+    return Register(membership, records(root), references(root), root)
+
+
+def _texts(paths: Sequence[str]) -> dict[str, str]:
+    return read_files([(path, os.path.relpath(path)) for path in paths])
 
 
 def as_dict(membership: Membership) -> dict[str, Any]:

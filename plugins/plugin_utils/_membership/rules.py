@@ -16,10 +16,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import defaults, mail_records
+from . import defaults, mail_records, numbers
 from .errors import Problem, short, show
 from .names import day, hostname, inside
 from .reader import Map, Seq, where
+from .register import Record, record
 from .shape import label, problem
 
 Path = tuple[object, ...]
@@ -84,11 +85,15 @@ def only_host(root: dict[str, Any]) -> str | None:
 
 
 class Checker:
-    """Collects problems and warnings about one file."""
+    """Collects problems and warnings about one file.
 
-    def __init__(self, root: Map, today: datetime.date) -> None:
+    Without C(services) nobody's service, supporter or seller is refused for who was a member on the day: a day long past is looked at.
+    """
+
+    def __init__(self, root: Map, today: datetime.date, services: bool = True) -> None:
         self.root = root
         self.today = today
+        self.by_day = services
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.cooperative = mapping(root.get("cooperative"))
@@ -98,6 +103,11 @@ class Checker:
         self.services = mapping(root.get("services"))
         domain = text(self.cooperative.get("domain"))
         self.domain = hostname(domain)[0] if domain else None
+        self.records: dict[tuple[str, str], Record] = {
+            (kind, name): record(kind, name, mapping(owner))
+            for kind, owners in (("member", self.members), ("client", self.clients))
+            for name, owner in owners.items()
+        }
 
     def bad(self, path: Sequence[object], said: str) -> None:
         self.problems.append(problem(self.root, path, said))
@@ -188,10 +198,13 @@ class Checker:
                 continue
             path = ("members", name)
             self.check_person_dates(path, member)
-            if not self.has_left(member):
+            self.check_history(path, member, self.records["member", name])
+            if not self.has_left("member", name):
                 self.check_producer((*path, "supported_by"), member.get("supported_by"), "supports others")
             evidence = mapping(member.get("evidence"))
             self.check_day((*path, "evidence", "checked"), evidence.get("checked"))
+            self.check_day((*path, "evidence", "review_by"), evidence.get("review_by"))
+            self.check_numbers(path, member, evidence)
             if evidence and not evidence.get("number") and not evidence.get("document"):
                 self.bad(
                     (*path, "evidence"), 'nothing to look it up by; write number: "its number in the register", or document: https://...'
@@ -216,16 +229,79 @@ class Checker:
             if not isinstance(client, dict):
                 continue
             self.check_person_dates(path, client)
-            if not self.has_left(client):
+            if not self.has_left("client", name):
                 self.check_producer((*path, "sold_by"), client.get("sold_by"), "sells to clients")
 
-    def has_left(self, owner: dict[str, Any]) -> bool:
-        left = day(owner.get("left"))
-        return left is not None and left <= self.today
+    def check_history(self, path: Path, member: dict[str, Any], its: Record) -> None:
+        """The days of a membership come in an order that can have been, and nothing in it overlaps."""
+        days = {key: self.check_day((*path, key), member.get(key)) for key in ("applied", "leaving", "renew_by")}
+        joined, left = day(member.get("joined")), day(member.get("left"))
+        if not member.get("joined"):
+            for key in ("left", "leaving", "left_by", "renew_by"):
+                if member.get(key) is not None and "applied" in member:
+                    self.bad((*path, key), "stands here without joined, and who never joined cannot leave; write joined:, or remove this")
+        if days["applied"] and joined and days["applied"] > joined:
+            self.bad((*path, "applied"), f"{days['applied']} is after the day it joined, {joined}; mend one of the two dates")
+        if days["leaving"] and joined and days["leaving"] < joined:
+            self.bad((*path, "leaving"), f"{days['leaving']} is before the day it joined, {joined}; mend one of the two dates")
+        if days["leaving"] and left and days["leaving"] > left:
+            self.bad((*path, "leaving"), f"{days['leaving']} is after the day it left, {left}; mend one of the two dates")
+        if member.get("left_by") and not member.get("left"):
+            self.bad((*path, "left_by"), "stands here without left; write left: and the day the membership ended, or remove it")
+        first = next((span.start for span in its.spans), None)
+        last_end: datetime.date | None = None
+        for index, entry in enumerate(items(member.get("earlier"))):
+            place = (*path, "earlier", index)
+            start, end = (self.check_day((*place, key), mapping(entry).get(key)) for key in ("joined", "left"))
+            if start and end and end <= start:
+                self.bad((*place, "left"), f"{end} is not after the day it joined, {start}; mend one of the two dates")
+            elif start and last_end and start < last_end:
+                self.bad((*place, "joined"), f"{start} is before {last_end}, when the membership above ended; write the oldest first")
+            elif end and joined and end > joined:
+                self.bad((*place, "left"), f"{end} is after {joined}, when it joined again; mend one of the two dates")
+            last_end = end or last_end
+        last_end, above = None, True
+        for index, entry in enumerate(items(member.get("suspended"))):
+            place = (*path, "suspended", index)
+            start, end = (self.check_day((*place, key), mapping(entry).get(key)) for key in ("from", "until"))
+            if start and end and end <= start:
+                self.bad((*place, "until"), f"{end} is not after {start}, when it began; write the first day on which it is over")
+            elif start and (not above or (last_end and start < last_end)):
+                self.bad((*place, "from"), f"{start} is before the suspension above is over; end that one, and write the oldest first")
+            elif start and not its.member(start):
+                self.bad((*place, "from"), f"it was no member on {start}; mend the day")
+            above = end is not None or start is None
+            last_end = end or last_end
+        last: datetime.date | None = None
+        for index, entry in enumerate(items(member.get("changes"))):
+            place = (*path, "changes", index)
+            entry = mapping(entry)
+            start = self.check_day((*place, "from"), entry.get("from"))
+            self.check_day((*place, "review_by"), entry.get("review_by"))
+            if entry and "classes" not in entry and "weight" not in entry:
+                self.bad(place, 'says nothing that changed; write classes: or weight:, such as weight: "1/2"')
+            if start and first and start <= first:
+                self.bad((*place, "from"), f"{start} is not after the day it joined, {first}; write what it was then beside joined")
+            elif start and last and start <= last:
+                self.bad((*place, "from"), f"{start} is not after {last} above; write the oldest first, and one entry for each day")
+            last = start or last
 
-    def active(self, owner: dict[str, Any]) -> bool:
-        joined = day(owner.get("joined"))
-        return not self.has_left(owner) and not (joined and joined > self.today)
+    def check_numbers(self, path: Path, member: dict[str, Any], evidence: dict[str, Any]) -> None:
+        """Check digits, where a check exists and is named."""
+        number, scheme, country = text(evidence.get("number")), text(evidence.get("scheme")), text(evidence.get("country"))
+        if scheme and re.match(r"[a-z]{2}\.[a-z][a-z0-9_]*\Z", scheme):
+            wrong, key, certain = numbers.flaw(number, scheme, country)
+            if wrong:
+                (self.bad if certain else self.warn)((*path, "evidence", key), wrong)
+        vat = text(member.get("vat_id"))
+        if vat and re.match(r"[A-Z]{2}[A-Z0-9+*]{2,13}\Z", vat):
+            wrong, certain = numbers.vat_flaw(vat)
+            if wrong:
+                (self.bad if certain else self.warn)((*path, "vat_id"), wrong)
+
+    def has_left(self, kind: str, name: str) -> bool:
+        left = self.records[kind, name].left
+        return self.by_day and left is not None and left <= self.today
 
     def check_producer(self, path: Path, name: object, does: str) -> None:
         """The name has to be that of an active producer member."""
@@ -237,34 +313,38 @@ class Checker:
             return
         if not isinstance(member, dict):
             return
-        joined = day(member.get("joined"))
-        if self.classes(member) == {"consumer"}:
+        its = self.records["member", name]
+        if self.by_day and self.classes(name) == {"consumer"}:
             self.bad(
                 path,
                 f"member {show(name)} is not a producer, and only a producer {does}; "
                 f"add producer to its classes, or {self.name_producers()}",
             )
-        elif self.has_left(member):
-            self.bad(
-                path,
-                f"member {show(name)} left on {member['left']}; {self.name_producers()}",
-            )
-        elif joined and joined > self.today:
-            self.bad(
-                path,
-                f"member {show(name)} joins only on {joined}; {self.name_producers()}",
-            )
+        elif wrong := self.not_active(its):
+            self.bad(path, f"member {show(name)} {wrong}; {self.name_producers()}")
+
+    def not_active(self, its: Record) -> str | None:
+        """Why somebody is not an active member, or client, on the day; None when it is."""
+        status = its.status(self.today) if self.by_day else "active"
+        if status == "left":
+            return f"left on {next(span.end for span in reversed(its.spans) if span.end and span.end <= self.today)}"
+        if status == "suspended":
+            suspension = its.suspension(self.today)
+            return f"is suspended since {suspension.start if suspension else self.today}"
+        if status == "none" or (status == "applied" and its.joined):
+            return f"joins only on {its.joined or its.applied}"
+        if status == "applied":
+            return f"has applied on {its.applied}, and has not joined"
+        return None
 
     def name_producers(self) -> str:
         """Advice that names the active producers."""
-        found = [name for name, member in self.members.items() if "producer" in self.classes(mapping(member)) and self.active(member)]
+        found = [name for name in self.members if "producer" in self.classes(name) and self.records["member", name].active(self.today)]
         return self.choose(found, "there is no active producer yet, add one first")
 
-    @staticmethod
-    def classes(member: dict[str, Any]) -> set[Any]:
-        """A member's classes; empty unless each is one we know, so that a misspelt one is complained about once."""
-        classes = [name for name in items(member.get("classes")) if isinstance(name, str)]
-        return set(classes) if set(classes) <= {"consumer", "producer"} else set()
+    def classes(self, name: str) -> frozenset[str]:
+        """A member's classes on the day; empty unless each is one we know, so that a misspelt one is complained about once."""
+        return self.records["member", name].classes_on(self.today)
 
     @staticmethod
     def choose(names: Sequence[str], none: str = "there is none to name yet, add it first") -> str:
@@ -378,14 +458,15 @@ class Checker:
                 (*path, "tier"),
                 "the consumer tier is for members; write tier: dedicated_container, dedicated_server or accounts for a client",
             )
-        if kind == "member" and tier == "consumer" and self.classes(owner) == {"producer"}:
+        if kind == "member" and tier == "consumer" and self.by_day and self.classes(owner_id) == {"producer"}:
             self.bad(
                 (*path, "member"),
                 f"member {show(owner_id)} is not of class consumer; add consumer to its classes, or choose a dedicated tier",
             )
-        if self.has_left(owner) and service.get("state", "present") == "present":
+        wrong = self.not_active(self.records[kind, owner_id])
+        if wrong and service.get("state", "present") == "present":
             said = "write state: stopped (data kept) or state: absent (removed)"
-            self.bad((*path, "state"), f"{kind} {show(owner_id)} left on {owner['left']}, so its service cannot be present; {said}")
+            self.bad((*path, "state"), f"{kind} {show(owner_id)} {wrong}, so its service cannot be present; {said}")
 
     def check_people(self, path: Path, people: object) -> None:
         seen: set[str] = set()
@@ -590,8 +671,8 @@ class Checker:
                     self.bad(at, f"is not what {label(first[:2])} states for mail from {show(domain)} ({line}); {said}")
 
 
-def check_meaning(root: Map, today: datetime.date) -> tuple[list[Problem], list[Problem]]:
-    """Problems and warnings of a file whose shape has been looked at."""
-    checker = Checker(root, today)
+def check_meaning(root: Map, today: datetime.date, services: bool = True) -> tuple[list[Problem], list[Problem]]:
+    """Problems and warnings of a file whose shape has been looked at; C(services) as Checker has it."""
+    checker = Checker(root, today, services)
     checker.check()
     return checker.problems, checker.warnings
