@@ -129,6 +129,7 @@ else:
         """The value as something that is never run as a template."""
         return value
 
+
 _PLUGIN_LINE = re.compile(r"""^plugin[ ]*:[ ]*["']?meet\.coop\.members["']?[ ]*(?:#.*)?$""", re.MULTILINE)
 _SECTION_LINE = re.compile(r"^(?:cooperative|container_hosts|members|clients|services|defaults)[ ]*:", re.MULTILINE)
 _NOT_IN_GROUPS = re.compile(r"[^A-Za-z0-9_]")

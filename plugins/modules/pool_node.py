@@ -145,16 +145,15 @@ def main() -> None:
 
     def probe(node: Node) -> str | None:
         client = Client(
-            f"https://{node.domain}/bigbluebutton/api/", node.secret, timeout=float(given["probe_timeout"]), ca_file=given["ca_file"])
+            f"https://{node.domain}/bigbluebutton/api/", node.secret, timeout=float(given["probe_timeout"]), ca_file=given["ca_file"]
+        )
         try:
             client.call("getMeetings")
         except BigBlueButtonError as error:
             return str(error)
         return None
 
-    wanted = [
-        Node(domain=one["domain"], secret=one["secret"] or "", enabled=one["enabled"], state=one["state"]) for one in given["nodes"]
-    ]
+    wanted = [Node(domain=one["domain"], secret=one["secret"] or "", enabled=one["enabled"], state=one["state"]) for one in given["nodes"]]
     engine = engine_of(given, check_mode=module.check_mode)
     try:
         outcome = converge_nodes(engine, wanted, probe if given["now"] else None)

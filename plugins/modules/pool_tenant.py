@@ -148,8 +148,13 @@ def main() -> None:
     given = module.params
     wanted = [
         Tenant(
-            name=one["name"], secret=one["secret"] or "", enabled=one["enabled"], duration_max=one["duration_max"] or 0,
-            participants_max=one["participants_max"] or 0, record=one["record"], disabled_features=tuple(one["disabled_features"]),
+            name=one["name"],
+            secret=one["secret"] or "",
+            enabled=one["enabled"],
+            duration_max=one["duration_max"] or 0,
+            participants_max=one["participants_max"] or 0,
+            record=one["record"],
+            disabled_features=tuple(one["disabled_features"]),
             state=one["state"],
         )
         for one in given["tenants"]

@@ -70,7 +70,12 @@ class Client:
         return f"{self.base}{call}?{signed_query(call, parameters or {}, self.secret, self.algorithm)}"
 
     def call(
-        self, call: str, parameters: t.Mapping[str, t.Any] | None = None, *, body: bytes | None = None, content_type: str | None = None,
+        self,
+        call: str,
+        parameters: t.Mapping[str, t.Any] | None = None,
+        *,
+        body: bytes | None = None,
+        content_type: str | None = None,
     ) -> ElementTree.Element:
         """Make a call and return its ``<response>``; BigBlueButtonError when it fails. Messages never hold the query or the secret."""
         headers = {"Content-Type": content_type} if content_type else {}

@@ -63,7 +63,7 @@ HSTS: dict[str, Any] = {
 
 MAINTENANCE_PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>Back soon</title><body style=\"font-family:sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem\">"
+    '<title>Back soon</title><body style="font-family:sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem">'
     "<h1>Back soon</h1><p>This service is being worked on. Please try again in a few minutes.</p></body></html>"
 )
 

@@ -31,24 +31,35 @@ def dump(login: Login, container_id: str, directory: str) -> str:
     The file has its name only once it is whole and readable. Raises ContainerError saying what is in the way.
     """
     path = os.path.join(directory, f"{container_id[:12]}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.dump")
-    partial = f"{path}.partial"
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         for name in os.listdir(directory):
             if name.endswith(".partial"):
                 os.unlink(os.path.join(directory, name))  # of a run that was killed; the caller holds the instance's lock
-        options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
-        _run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
-        if not _TABLE.search(_run(login, ["pg_restore", "--list", partial])):
-            raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
-        os.replace(partial, path)
+        write(login, path)
         _thin_out(directory)
     except OSError as error:
         raise ContainerError(f"database {login.db} cannot be dumped to {directory}: {error.strerror}") from error
+    return path
+
+
+def write(login: Login, path: str, snapshot: str | None = None) -> None:
+    """Dump a database into one file, as it is now or in a ``snapshot`` that another session exported, and prove the file readable.
+
+    The file has its name only once that is proven. Raises ContainerError, and OSError where the file cannot be given its name.
+    """
+    partial = f"{path}.partial"
+    options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}", *([f"--snapshot={snapshot}"] if snapshot else [])]
+    try:
+        _run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
+        if not _TABLE.search(_run(login, ["pg_restore", "--list", partial])):
+            raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
+        # The list stands at the file's beginning; what a full disk or a bad one cuts off is at its end.
+        _run(login, ["pg_restore", "--file", os.devnull, partial])
+        os.replace(partial, path)
     finally:
         if os.path.exists(partial):
             os.unlink(partial)
-    return path
 
 
 def _run(login: Login, argv: Sequence[str]) -> str:

@@ -46,7 +46,9 @@ RETIRED_SECRET = re.compile(r"retired-[0-9a-f]{64}\Z")
 BLOCKED_CREATE = (
     "disabledFeaturesExclude",  # undoes disabledFeatures
     "allowRequestsWithoutSession",  # lets a stolen link in without the cookie it came with
-    "isBreakout", "isBreakoutRoom", "parentMeetingID",  # BBBLB does not scope the parent: breakouts of other tenants' meetings
+    "isBreakout",
+    "isBreakoutRoom",
+    "parentMeetingID",  # BBBLB does not scope the parent: breakouts of other tenants' meetings
     "meetingEndedURL",  # BBBLB would fetch any URL from the pool host, three times (services/bbb.py, _trigger_callback)
 )
 """Parameters of ``create`` that nobody with a tenant's secret may send. Greenlight sends none of them."""
@@ -55,7 +57,10 @@ EXPIRY = {"meetingExpireIfNoUserJoinedInMinutes": 5, "meetingExpireWhenLastUserL
 """BigBlueButton's defaults in minutes, here the most there is: 0 would keep empty meetings, and their seats on a node, for ever."""
 
 NO_RECORDING = {
-    "record": "=false", "autoStartRecording": "=false", "allowStartStopRecording": "=false", "recordFullDurationMedia": "=false",
+    "record": "=false",
+    "autoStartRecording": "=false",
+    "allowStartStopRecording": "=false",
+    "recordFullDurationMedia": "=false",
     "meetingKeepEvents": "=false",
 }
 """Without the last two a node keeps media or events of meetings that nobody records."""
@@ -352,7 +357,13 @@ class Bbblb:
         try:
             # Domain code knows no AnsibleModule; the arguments are a list, and secrets go over stdin.
             done = subprocess.run(  # pylint: disable=ansible-bad-function
-                command, input=given or "", capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd="/",
+                command,
+                input=given or "",
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=False,
+                cwd="/",
                 env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PGHOST": "/var/run/postgresql", "BBBLB_CONFIG": self.config},
                 **self._identity(),
             )
@@ -378,7 +389,7 @@ class Bbblb:
     def _check_version(self) -> None:
         # The virtual environment says which release it holds; asking the command would cost another start.
         for found in Path(self.command).resolve().parent.parent.glob("lib/python*/site-packages/bbblb-*.dist-info"):
-            version = found.name[len("bbblb-"):-len(".dist-info")]
+            version = found.name[len("bbblb-") : -len(".dist-info")]
             if version != VERSION:
                 raise CoopError(f"BBBLB {version} is installed and {VERSION} is what this collection drives: run role pool again")
 
