@@ -43,13 +43,15 @@ def dump(login: Login, container_id: str, directory: str) -> str:
     return path
 
 
-def write(login: Login, path: str, snapshot: str | None = None) -> None:
+def write(login: Login, path: str, snapshot: str | None = None, compress: bool = True) -> None:
     """Dump a database into one file, as it is now or in a ``snapshot`` that another session exported, and prove the file readable.
 
     The file has its name only once that is proven. Raises ContainerError, and OSError where the file cannot be given its name.
     """
     partial = f"{path}.partial"
-    options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}", *([f"--snapshot={snapshot}"] if snapshot else [])]
+    options = ["--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
+    options += [f"--snapshot={snapshot}"] if snapshot else []
+    options += [] if compress else ["--compress=0"]
     try:
         _run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
         if not _TABLE.search(_run(login, ["pg_restore", "--list", partial])):
@@ -62,7 +64,16 @@ def write(login: Login, path: str, snapshot: str | None = None) -> None:
             os.unlink(partial)
 
 
-def _run(login: Login, argv: Sequence[str]) -> str:
+def load(login: Login, path: str) -> None:
+    """Fill an empty database from a dump as the one who owns the database; whatever the dump says of owners and rights is left out.
+
+    Not as a superuser: a dump holds what the instance's own role could write, functions included. Raises ContainerError.
+    """
+    options = ["--exit-on-error", "--no-owner", "--no-acl", "--no-password"]
+    _run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")
+
+
+def _run(login: Login, argv: Sequence[str], done_to: str = "dumped") -> str:
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LC_ALL": "C.UTF-8",
@@ -81,8 +92,10 @@ def _run(login: Login, argv: Sequence[str]) -> str:
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"it ended with {done.returncode}"
         if "No space left on device" in said:
-            raise ContainerError(f"database {login.db} cannot be dumped: the disk is full; free space, then run again")
-        raise ContainerError(f"database {login.db} cannot be dumped: {said[:400]}")
+            raise ContainerError(f"database {login.db} cannot be {done_to}: the disk is full; free space, then run again")
+        if "unsupported version" in said:
+            said += " (the dump is of a newer PostgreSQL than this host has; install that)"
+        raise ContainerError(f"database {login.db} cannot be {done_to}: {said[:400]}")
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -101,3 +114,9 @@ def _thin_out(directory: str) -> None:
 
 def _moment(name: str) -> str:
     return name.partition("-")[2]
+
+
+def restore(login: Login, path: str) -> None:
+    """Fill an empty database from a dump whole or not at all, as the role that is to own everything. Raises ContainerError."""
+    options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", "--no-password"]
+    _run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")

@@ -208,11 +208,10 @@ def _collect(source: Source, work: str, made_at: str) -> dict[str, Any]:
             conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             row = conn.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
             held = contents.read(conn)
-            dumps.to_file(source.login, dump, snapshot=row[0])
+            dumps.write(source.login, dump, snapshot=row[0])
             return held
 
         held = database.snapshot(conn, work_on)
-    dumps.read_through(source.login, dump)
     files: dict[str, dict[str, Any]] = {}
     kept: dict[str, str] = {}
     missing: list[dict[str, Any]] = []

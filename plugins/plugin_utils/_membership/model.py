@@ -82,7 +82,9 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) 
             {"name": contact["name"], "email": contact["email"], "role": contact.get("role", "coordinator")} for contact in raw["contacts"]
         ],
         "joined": raw.get("joined"),
+        "leaving": raw.get("leaving"),
         "left": raw.get("left"),
+        "export_keys": [raw["export_key"]] if isinstance(raw.get("export_key"), str) else list(raw.get("export_key") or ()),
         "supported_by": raw.get("supported_by"),
         "sold_by": raw.get("sold_by"),
         "website": raw.get("website"),
