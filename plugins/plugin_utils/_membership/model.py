@@ -18,7 +18,7 @@ from typing import Any
 
 from . import defaults, mail_records
 from .errors import MembershipError, Problem
-from .names import hostname, light
+from .names import hostname, inside, light
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
 from .rules import check_meaning, layers, mapping, only_host, smtp_layers
@@ -223,7 +223,8 @@ class _Normaliser:
     def mail_records(self, services: dict[str, dict[str, Any]]) -> None:
         """Gives each sender's domain the records that were stated for it: to the service whose sub-domain it is, else to the senders.
 
-        So one service alone keeps the records of one name, however many send with it.
+        So one service alone keeps the records of one name, however many send with it. A service that is absent publishes nothing, and
+        is told of those in its own domain, which it may want to drop.
         """
         homes = {
             service["subdomain_fqdn"]: service
@@ -231,10 +232,12 @@ class _Normaliser:
             if service["tier"] != "accounts" and service["state"] != "absent"
         }
         for service_id, service in services.items():
-            if service["smtp"] is None or service["state"] == "absent":
+            if service["smtp"] is None:
                 continue
             stated = _overlaid([layer for _path, layer in smtp_layers(self.root, service_id)], {}).get("dns", {})
             domain = _dns(service["smtp"]["sender_email"].rpartition("@")[2])
+            if service["state"] == "absent" and (domain == self.domain or inside(domain, self.domain)):
+                continue
             home = homes.get(domain)
             kept = home["mail_records"] if home else service["mail_records_offered"]
             kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)
