@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import secrets
 import subprocess
 import tarfile
 import time
@@ -222,36 +221,27 @@ def test_another_export_only_when_something_has_changed(leaver: Leaver) -> None:
     both = [leaver.member.public, second.public]
     path = again("it is for other keys", recipients=both)["path"]
     assert leaver.member.open(leaver.lab, path) == second.open(leaver.lab, path)
-    assert leaver.export(recipients=[f"{key} somebody" for key in reversed(both)])["changed"] is False
+    assert leaver.export(recipients=list(reversed(both)))["changed"] is False
 
 
-@pytest.mark.parametrize("state", ["present", "proven"])
-def test_an_export_that_was_tampered_with_is_refused(leaver: Leaver, state: str) -> None:
+def test_an_export_that_was_tampered_with_is_refused(leaver: Leaver) -> None:
     export = leaver.made()["export"]
-    leaver.sh("cp", export["path"], "/root/kept")
-    try:
-        for damage in (
-            "printf x | dd of={} bs=1 seek=4000 conv=notrunc status=none", "truncate -s -1 {}", "printf x >> {}", "rm {}", ": > {}"
-        ):  # fmt: skip
-            leaver.sh("sh", "-c", damage.format(export["path"]))
-            for check in (True, False):
-                refused = leaver.export(check=check, state=state)
-                assert refused.get("failed") and export["file"] in refused["msg"] and "proof.json" in refused["msg"], damage
-            leaver.sh("cp", "/root/kept", export["path"])
-        leaver.sh("sh", "-c", f"echo '{{}}' > {leaver.directory}/proof.json")
-        assert "proof.json is damaged" in leaver.export(state=state)["msg"]
-    finally:
-        leaver.sh("rm", "-f", f"{leaver.directory}/proof.json", "/root/kept")
+    leaver.sh("sh", "-c", f"printf x | dd of={export['path']} bs=1 seek=4000 conv=notrunc status=none")
+    for options in ({"check": True}, {}, {"state": "proven"}):
+        refused = leaver.export(**options)
+        assert refused.get("failed") and export["file"] in refused["msg"] and "proof.json" in refused["msg"], refused
+    leaver.sh("rm", f"{leaver.directory}/proof.json")
     assert "no export" in leaver.export(state="proven")["msg"]
-    leaver.made()
+    assert sorted(leaver.listing()) == sorted([leaver.made()["export"]["file"], "proof.json"])
 
 
 def test_what_age_or_the_disk_spoils_is_never_proven(leaver: Leaver) -> None:
     kept = leaver.made()["export"]
     leaver.db.psql("UPDATE rooms SET name = 'New plans'")
     # An age that damages what it writes, one that fails, one that writes nothing.
+    spoil = 'for last; do [ "$o" = --output ] && f=$last; o=$last; done; printf x | dd of=$f bs=1 seek=5000 conv=notrunc'
     for trick, said in (
-        ('/usr/bin/age "$@"; for last; do [ "$o" = --output ] && f=$last; o=$last; done; printf x | dd of=$f bs=1 seek=5000 conv=notrunc', "cannot be read back"),
+        (f'/usr/bin/age "$@"; {spoil}', "cannot be read back"),
         ("echo 'age: error: no luck' >&2; exit 1", "no luck"),
         ("cat > /dev/null", "No such file"),
     ):  # fmt: skip
@@ -298,25 +288,17 @@ def test_a_killed_run_leaves_nothing_that_counts(leaver: Leaver) -> None:
     assert result["changed"] and sorted(leaver.listing()) == sorted([result["export"]["file"], "proof.json"])
 
 
-@pytest.mark.parametrize(
-    ("key", "said"),
-    [
-        ("AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQ", "private key"),
-        ("age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q", "a letter wrong"),
-        ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ", "another kind"),
-        ("ana@sunflower.test", "not a public key"),
-    ],
-)
-def test_keys_that_are_none(leaver: Leaver, key: str, said: str) -> None:
+def test_a_key_that_is_none_is_refused_and_not_repeated(leaver: Leaver) -> None:
+    key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8q"
     refused = leaver.export(recipients=[key])
-    assert refused.get("failed") and said in refused["msg"] and key not in refused["msg"]
+    assert refused.get("failed") and "a letter wrong" in refused["msg"] and key not in refused["msg"]
 
 
 def test_an_instance_without_uploads_or_without_a_database(new: Callable[..., Leaver]) -> None:
     bare = new()
     assert bare.made()["export"]["missing"] == []
     bare.db.drop()
-    assert "has no database" in bare.export()["msg"]
+    assert bare.name in bare.export()["msg"]
     assert bare.export(state="proven")["changed"] is False
 
 
@@ -375,26 +357,15 @@ def test_an_import_that_was_killed_is_finished(new: Callable[..., Leaver], leave
     assert empty.db.dump() == leaver.db.dump() and take_in(empty, archive)["changed"] is False
 
 
-def test_archives_that_are_none(new: Callable[..., Leaver], leaver: Leaver, archive: str) -> None:
-    empty = new(None)
-
-    def refused(script: str) -> str:
-        path = f"/root/{secrets.token_hex(4)}.tar"
-        empty.sh("sh", "-c", script.format(good=archive, bad=path, export=leaver.export(state="proven")["export"]["path"]))
-        try:
-            results = [take_in(empty, path, check=check) for check in (True, False)]
-        finally:
-            empty.sh("rm", "-f", path)
-        assert all(result.get("failed") for result in results) and len({result["msg"] for result in results}) == 1, results
-        return str(results[0]["msg"])
-
-    assert "still encrypted" in refused("cp {export} {bad}")
-    assert "archive" in refused("head -c 30000 {good} > {bad}")
-    assert "cannot be read" in refused("true")
-    assert "does not begin with manifest.json" in refused("cd /etc && tar -cf {bad} --transform s,^,x/, hostname")
-    assert "no plain file" in refused("cd /root && ln -s /etc x.l && tar -cf {bad} x.l && rm x.l")
-    flip = "cp {good} {bad} && printf x | dd of={bad} bs=1 seek=$(($(grep -abo 'friendly_id' {bad} | tail -1 | cut -d: -f1) + 40)) conv=notrunc"
-    assert "is not what the manifest says" in refused(flip)
-    more = "cp {good} {bad} && cd /etc && tar -rf {bad} --transform s,^,x/, hostname"
-    assert "does not name" in refused(more)
+def test_an_archive_that_is_none_touches_nothing(new: Callable[..., Leaver], archive: str) -> None:
+    empty, bad = new(None), f"{archive}.bad"
+    for script, said in (
+        (f"cp {archive} {bad} && tar -rf {bad} -C /etc --transform s,^,x/, hostname", "does not name"),
+        (f"head -c 30000 {archive} > {bad}", "archive"),
+        (f"rm {bad}", "cannot be read"),
+    ):
+        empty.sh("sh", "-c", script)
+        for check in (True, False):
+            refused = take_in(empty, bad, check=check)
+            assert refused.get("failed") and said in refused["msg"], refused
     assert empty.db.one("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0"
