@@ -116,7 +116,8 @@ class Leaver:
         for name, data in (("slides", SLIDES), ("face", FACE), ("bad", b"something else")):
             self.put(KEYS[name], data)
         # What a container's root could put there to see more than its own.
-        self.sh("sh", "-c", f"cd {self.volume} && mkdir -p ll/ll pp/pp && ln -s /etc/shadow ll/ll/{KEYS['link']} && mkfifo pp/pp/{KEYS['pipe']}")
+        link, pipe = KEYS["link"], KEYS["pipe"]
+        self.sh("sh", "-c", f"cd {self.volume} && mkdir -p ll/ll pp/pp && ln -s /etc/shadow ll/ll/{link} && mkfifo pp/pp/{pipe}")
 
     def put(self, key: str, data: bytes) -> None:
         folder = f"{self.volume}/{key[:2]}/{key[2:4]}"
