@@ -12,10 +12,14 @@ options:
     description:
       - Address of the repository as restic writes it, such as V(/srv/restic), V(sftp:backup@host.example:/srv/restic),
         V(rest:https://host.example/coop) or V(s3:https://s3.example/bucket).
+      - Left out, the one that role backup has configured on the host, with its key and all that belongs to it (O(config)).
     type: str
-    required: true
+  config:
+    description: The configuration that role backup wrote; read where O(repository) is left out.
+    type: path
+    default: /etc/meet-coop/backup.json
   password_file:
-    description: File on the host with the repository's key, readable by root alone. This or O(password) is needed.
+    description: File on the host with the repository's key, readable by root alone. With O(repository), this or O(password) is needed.
     type: path
   password:
     description: The repository's key.

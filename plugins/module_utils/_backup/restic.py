@@ -49,7 +49,8 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (
         DAMAGED,
         r"ciphertext verification failed|hash does not match|ID does not match|unexpected pack id|repository contains errors"
-        r"|pack \S+: does not exist|invalid data returned|not found in index|unable to load index|Load\(<(index|data|snapshot|key)|repository is damaged|truncated"
+        r"|pack \S+: does not exist|invalid data returned|not found in index|unable to load index"
+        r"|Load\(<(index|data|snapshot|key)|repository is damaged|truncated"
         r"|unexpected EOF|load.*failed|blob.*not found|ignoring error for",
     ),
     (ABSENT, r"unable to open config file|repository does not exist|Is there a repository"),
@@ -116,7 +117,7 @@ class Snapshot:
 class Keep:
     """Which snapshots of one thing stay: the newest of each of the last so many hours, days and so on (restic forget)."""
 
-    last: int = 0
+    last: int = 3
     hourly: int = 0
     daily: int = 14
     weekly: int = 8
@@ -513,3 +514,30 @@ def since(found: Iterable[Snapshot], now: datetime, span: timedelta) -> Snapshot
     """The newest snapshot, where it is younger than a span."""
     newest = max(found, key=lambda one: one.time, default=None)
     return newest if newest is not None and now - newest.time < span else None
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "repository": {"type": "str"},
+    "password_file": {"type": "path", "no_log": False},
+    "password": {"type": "str", "no_log": True},
+    "environment": {"type": "dict", "default": {}, "no_log": True},
+    "ssh_key": {"type": "path", "no_log": False},
+    "known_hosts": {"type": "path"},
+    "cache": {"type": "path", "default": "/var/cache/meet-coop/restic"},
+    "lock_wait": {"type": "int", "default": LOCK_WAIT},
+}
+"""Argument spec of a repository (doc fragment ``meet.coop.restic_repository``)."""
+
+
+def repository_of(options: Mapping[str, Any]) -> Repository:
+    """A repository from a module's options, or from the configuration of the host's timer."""
+    return Repository(
+        url=options["repository"],
+        password_file=options.get("password_file") or None,
+        password=options.get("password") or None,
+        environment={name: str(value) for name, value in (options.get("environment") or {}).items()},
+        ssh_key=options.get("ssh_key") or None,
+        known_hosts=options.get("known_hosts") or None,
+        cache=options.get("cache") or "/var/cache/meet-coop/restic",
+        lock_wait=float(options.get("lock_wait", LOCK_WAIT)),
+    )

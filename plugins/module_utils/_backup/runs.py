@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -24,8 +24,9 @@ from ansible_collections.meet.coop.plugins.module_utils._backup import restic, s
 from ansible_collections.meet.coop.plugins.module_utils._backup.restic import Keep, Repository, Snapshot
 from ansible_collections.meet.coop.plugins.module_utils._backup.stage import Instance
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import ports
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, ports
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import check_name
 
 INSTANCE, HOST = "kind=instance", "kind=host"
 WORK = "/var/lib/meet-coop/backup"
@@ -33,7 +34,6 @@ HOST_NAME = "host"
 """How the host's own snapshots are called among those of the instances; no instance's."""
 KNOWN = "repositories.json"
 STATUS = "status.json"
-LOCK_WAIT = 600.0
 
 
 def tags_of(name: str) -> list[str]:
@@ -56,12 +56,14 @@ class Job:
     keep_default: Keep = Keep()
     copies: Sequence[Repository] = ()
     prune: bool = False
+    check: str | None = None
+    """How much of the repository is read back after the run, such as ``5%``; None: nothing."""
     younger: int = 0
     """What has a snapshot younger than so many seconds is left alone; 0: everything gets a new one."""
     docker_host: str = "unix:///var/run/docker.sock"
     work: str = WORK
     jobs: int = 2
-    lock_wait: float = LOCK_WAIT
+    lock_wait: float = restic.LOCK_WAIT
 
     @property
     def stages(self) -> str:
@@ -93,6 +95,8 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
+    upkeep: list[str] = field(default_factory=list)
+    """What was done to the repository afterwards, in words."""
     removed: list[str] = field(default_factory=list)
     """Ids of snapshots that the retention took away."""
     errors: list[str] = field(default_factory=list)
@@ -107,16 +111,62 @@ class Report:
         return bool(self.actions)
 
 
-def run(job: Job, write: bool = True) -> Report:
+def job_of(options: Mapping[str, Any], host: str) -> Job:
+    """A job from the options of module greenlight_backup, or from the configuration of the host's timer. Raises CoopError."""
+    wanted = options.get("instances")
+    if wanted is None:
+        wanted = [{"name": name} for name in stage.discover(options["state_root"])]
+    names = [one["name"] for one in wanted]
+    for name in names:
+        check_name(name)
+        if names.count(name) > 1:
+            raise CoopError(f"instances names {name} twice")
+        if name == HOST_NAME:
+            raise CoopError(f"an instance cannot be called {HOST_NAME} here: that is the name of the host's own snapshots")
+    given: Mapping[str, Any] = options.get("keep_instances") or {one["name"]: one["keep"] for one in wanted if one.get("keep")}
+    return Job(
+        repository=restic.repository_of(options),
+        instances=[
+            Instance(
+                name=one["name"],
+                login=database.login(one.get("database") or stage.database_name(one["name"]), options),
+                state_root=options["state_root"],
+                branding_root=options["branding_root"],
+            )
+            for one in wanted
+        ],
+        host=host,
+        host_paths=options.get("host_paths") or [],
+        keep={name: restic.keep(values, f"keep of {name}") for name, values in given.items()},
+        keep_default=restic.keep(options.get("keep"), "keep"),
+        copies=[restic.repository_of(one) for one in options.get("copies") or []],
+        prune=bool(options.get("prune")),
+        younger=int(options.get("unless_younger") or 0),
+        docker_host=options["docker_host"],
+        work=options["work"],
+        jobs=int(options.get("jobs") or 1),
+        lock_wait=float(options.get("lock_wait", restic.LOCK_WAIT)),
+    )
+
+
+def run(job: Job, write: bool = True, metrics: str | None = None) -> Report:
     """Back everything up; a part that fails holds up none of the others. With ``write`` false say what would be done.
 
-    Raises CoopError where nothing can be done at all: the repository cannot be opened, another run does not end.
+    ``metrics`` is a file for Prometheus. Raises CoopError where nothing can be done at all: the repository cannot be opened, another run
+    does not end.
     """
     if not write:
         return _run(job, write)
     with ports.locked(job.work, "the backups of this host", job.lock_wait):
         stage.clean(job.stages)
-        return _run(job, write)
+        try:
+            report = _run(job, write)
+        except CoopError as error:
+            names = [instance.name for instance in job.instances] + ([HOST_NAME] if job.host_paths else [])
+            note(job, Report(outcomes=[Outcome(name, "fail", error=str(error)) for name in names]), metrics)
+            raise
+        note(job, report, metrics)
+        return report
 
 
 def _run(job: Job, write: bool) -> Report:
@@ -124,7 +174,7 @@ def _run(job: Job, write: bool) -> Report:
     found = _open(job, job.repository, report, write)
     now = datetime.now(timezone.utc)
     engine = _engine(job.docker_host)
-    due: list[partial[Outcome]] = []
+    due: list[Callable[[], Outcome]] = []
     for instance in job.instances:
         mine = [one for one in found if set(tags_of(instance.name)) <= set(one.tags)]
         outcome = _planned(job, instance.name, mine, now)
@@ -144,6 +194,7 @@ def _run(job: Job, write: bool) -> Report:
         list(pool.map(lambda work: work(), due))
     if due:
         _thin(job, job.repository, report)
+        _check(job, report)
         for target in job.copies:
             _copy(job, target, report)
     return report
@@ -186,7 +237,7 @@ def _host(job: Job, outcome: Outcome) -> Outcome:
     return _timed(outcome, work)
 
 
-def _timed(outcome: Outcome, work: Any) -> Outcome:
+def _timed(outcome: Outcome, work: Callable[[], dict[str, Any]]) -> Outcome:
     begun = time.monotonic()
     try:
         done = work()
@@ -255,6 +306,17 @@ def _thin(job: Job, repository: Repository, report: Report) -> None:
             report.removed += restic.thin(repository, tags, keep)
         if job.prune:
             restic.prune(repository)
+            report.upkeep.append(f"pruned repository {repository.shown}")
+    except CoopError as error:
+        report.errors.append(str(error))
+
+
+def _check(job: Job, report: Report) -> None:
+    if job.check is None:
+        return
+    try:
+        restic.verify(job.repository, job.check)
+        report.upkeep.append(f"checked repository {job.repository.shown}")
     except CoopError as error:
         report.errors.append(str(error))
 
@@ -263,7 +325,7 @@ def _copy(job: Job, target: Repository, report: Report) -> None:
     try:
         _open(job, target, report, True, job.repository)
         restic.copy(job.repository, target)
-        report.actions.append(f"copy to repository {target.shown}")
+        report.upkeep.append(f"copied to repository {target.shown}")
         _thin(job, target, report)
     except CoopError as error:
         report.errors.append(f"copy: {error}")

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -120,7 +120,8 @@ def _fill(engine: Engine | None, instance: Instance, directory: str) -> dict[str
         # Twice: an upload that the database knows may be deleted on the disk before we come to it, or written after we have been there.
         if source:
             trees.take(source, storage)
-        dumps.write(instance.login, dump, snapshot)
+        # restic compresses by itself, and finds again what was the same yesterday.
+        dumps.write(instance.login, dump, snapshot, compress=False)
         if source:
             trees.take(source, storage)
         with database.translated(instance.login.db):
@@ -169,8 +170,3 @@ def _take_state(instance: Instance, directory: str) -> None:
 def port_of(directory: str) -> int | None:
     """The port that an instance had when it was backed up."""
     return ports.read_state(directory).port
-
-
-def login_of(options: Mapping[str, Any], name: str) -> Login:
-    """How the instance's database is reached, from a module's options or the configuration of the timer."""
-    return database.login(name, options)
