@@ -250,6 +250,8 @@ def test_erasing_interrupted_anywhere_is_finished_with_a_receipt(rosa: Leaving, 
     for again in (rosa.run(*now), play("services.yml", "-l", INSTANCE, inventory=rosa.inventory)):
         assert again.code == 0 and again.changed == {} and set(rosa.there().values()) == {False}, again.output[-3000:]
     assert rosa.receipt() == receipt
+    forgotten = rosa.run(*now, "-e", f"offboarding_today={receipt['backups_age_out']}")
+    assert forgotten.code == 0 and rosa.receipt()["backups_removed_at"] > receipt["erased_at"], forgotten.output[-3000:]
 
 
 def test_its_export_comes_back_to_life_and_its_people_sign_in(rosa: Leaving, lab: Any, play: Callable[..., Play]) -> None:

@@ -370,3 +370,43 @@ def test_an_archive_that_is_none_touches_nothing(new: Callable[..., Leaver], arc
             refused = take_in(empty, bad, check=check)
             assert refused.get("failed") and said in refused["msg"], refused
     assert empty.db.one("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0"
+
+
+# -- and out of the backups
+
+
+def test_the_backups_of_one_that_is_gone_are_removed_and_no_others(lab: RunningLab, tmp_path: Any) -> None:
+    root = f"/root/forget-{tmp_path.name}"
+
+    def sh(script: str) -> str:
+        done = lab.exec(HOST, ["sh", "-ec", f"export RESTIC_PASSWORD_FILE={root}/key; cd {root}; {script}"])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def left(repository: str) -> list[str]:
+        return sorted(row["tags"][0] for row in json.loads(sh(f"restic -qr {root}/{repository} snapshots --json")))
+
+    def forget(check: bool = False, **more: Any) -> dict[str, Any]:
+        options = {"repository": f"{root}/one", "password_file": f"{root}/key", "name": "gone", **more}
+        return run_directly(lab, HOST, "greenlight_backup_forget", options, check=check)
+
+    assert lab.exec(HOST, ["sh", "-c", f"mkdir -m 700 {root} && echo key-of-the-test > {root}/key"]).returncode == 0
+    try:
+        for repository in ("one", "two"):
+            store = f"restic -qr {root}/{repository} backup --host x"
+            sh(f"restic -qr {root}/{repository} init; {store} --tag instance=gone --time '2026-01-01 00:00:00' key;"
+               f" {store} --tag instance=gone --time '2026-03-01 00:00:00' key; {store} --tag instance=gone-too key")  # fmt: skip
+        copies = [{"repository": f"{root}/{name}", "password_file": f"{root}/key"} for name in ("nowhere", "two")]
+        early = {"before": "2026-02-01T00:00:00Z", "copies": copies}
+        foretold = forget(check=True, **early)
+        assert [len(one["snapshots"]) for one in foretold["repositories"]] == [1, 0, 1] and len(left("one")) == 3
+        assert forget(**early)["repositories"] == foretold["repositories"] and forget(**early)["changed"] is False
+        assert left("one") == left("two") == ["instance=gone", "instance=gone-too"]
+        wrong = [{"repository": f"{root}/two", "password": "another"}]
+        refused = forget(copies=wrong)
+        assert refused.get("failed") and f"{root}/two" in refused["msg"] and refused["changed"]
+        assert left("one") == ["instance=gone-too"] and len(left("two")) == 2
+        assert "is not a time" in forget(before="soon")["msg"]
+        assert "role backup" in forget(repository="", config="/nowhere.json")["msg"]
+    finally:
+        lab.exec(HOST, ["rm", "-rf", root])
