@@ -115,3 +115,9 @@ def _thin_out(directory: str) -> None:
 
 def _moment(name: str) -> str:
     return name.partition("-")[2]
+
+
+def restore(login: Login, path: str) -> None:
+    """Fill an empty database from a dump whole or not at all, as the role that is to own everything. Raises ContainerError."""
+    options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", "--no-password"]
+    _run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")

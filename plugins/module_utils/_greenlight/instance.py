@@ -92,7 +92,7 @@ class Spec:
 
     @property
     def volume(self) -> str:
-        return f"greenlight-{self.name}-storage"
+        return volume_name(self.name)
 
     @property
     def next(self) -> str:
@@ -122,6 +122,11 @@ class Spec:
 def redis_name(name: str) -> str:
     """The host name of an instance's Redis on the instance's network."""
     return f"greenlight-{name}-redis"
+
+
+def volume_name(name: str) -> str:
+    """The Docker volume of an instance's uploads."""
+    return f"greenlight-{name}-storage"
 
 
 def check_name(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import defaults, mail_records
 from .errors import MembershipError, Problem
-from .names import hostname, light
+from .names import hostname, inside, light
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
 from .rules import check_meaning, default_layers, layers, mapping, only_host, smtp_layers
@@ -82,7 +82,9 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) 
             {"name": contact["name"], "email": contact["email"], "role": contact.get("role", "coordinator")} for contact in raw["contacts"]
         ],
         "joined": raw.get("joined"),
+        "leaving": raw.get("leaving"),
         "left": raw.get("left"),
+        "export_keys": [raw["export_key"]] if isinstance(raw.get("export_key"), str) else list(raw.get("export_key") or ()),
         "supported_by": raw.get("supported_by"),
         "sold_by": raw.get("sold_by"),
         "website": raw.get("website"),
@@ -280,7 +282,8 @@ class _Normaliser:
     def mail_records(self, services: dict[str, dict[str, Any]]) -> None:
         """Gives each sender's domain the records that were stated for it: to the service whose sub-domain it is, else to the senders.
 
-        So one service alone keeps the records of one name, however many send with it.
+        So one service alone keeps the records of one name, however many send with it. A service that is absent publishes nothing, and
+        is told of those in its own domain, which it may want to drop.
         """
         homes = {
             service["subdomain_fqdn"]: service
@@ -288,10 +291,12 @@ class _Normaliser:
             if service["tier"] != "accounts" and service["state"] != "absent"
         }
         for service_id, service in services.items():
-            if service["smtp"] is None or service["state"] == "absent":
+            if service["smtp"] is None:
                 continue
             stated = _overlaid([layer for _path, layer in smtp_layers(self.root, service_id)], {}).get("dns", {})
             domain = _dns(service["smtp"]["sender_email"].rpartition("@")[2])
+            if service["state"] == "absent" and (domain == self.domain or inside(domain, self.domain)):
+                continue
             home = homes.get(domain)
             kept = home["mail_records"] if home else service["mail_records_offered"]
             kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)

@@ -17,6 +17,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ansible_collections.meet.coop.plugins.module_utils import _age
+
 from . import defaults, mail_records, numbers
 from .errors import Problem, short, show
 from .names import day, hostname, inside
@@ -195,6 +197,14 @@ class Checker:
         if joined and left and left < joined:
             self.bad((*path, "left"), f"{left} is before the day it joined, {joined}; mend one of the two dates")
 
+    def check_export_key(self, path: Path, owner: dict[str, Any]) -> None:
+        """Each key is whole: on the day it is needed nobody may be there to ask. What is written is never repeated; it may be a secret."""
+        keys = owner.get("export_key")
+        for place, key in [((), keys)] if isinstance(keys, str) else [((index,), key) for index, key in enumerate(items(keys))]:
+            wrong = _age.problem(key) if isinstance(key, str) else None
+            if wrong:
+                self.bad((*path, "export_key", *place), wrong)
+
     def check_members(self) -> None:
         registered: dict[tuple[str, str], str] = {}
         for name, member in self.members.items():
@@ -202,6 +212,7 @@ class Checker:
                 continue
             path = ("members", name)
             self.check_person_dates(path, member)
+            self.check_export_key(path, member)
             self.check_history(path, member, self.records["member", name])
             if not self.has_left("member", name):
                 self.check_producer((*path, "supported_by"), member.get("supported_by"), "supports others")
@@ -233,6 +244,7 @@ class Checker:
             if not isinstance(client, dict):
                 continue
             self.check_person_dates(path, client)
+            self.check_export_key(path, client)
             if not self.has_left("client", name):
                 self.check_producer((*path, "sold_by"), client.get("sold_by"), "sells to clients")
 
