@@ -103,6 +103,16 @@ def test_who_is_admitted_by_what(coop: Coop, fields: dict[str, Any], said: str |
         assert len(found) == 1 and found[0].startswith(place) and said in found[0], found
 
 
+def test_who_was_not_admitted_need_not_stay_in_the_register(coop: Coop) -> None:
+    coop.propose("D-0002", kind="membership", admits=["zoe"])
+    coop.say("ada", "abstain", "D-0002")
+    coop.say("bob", "abstain", "D-0002")
+    assert coop.result(number="D-0002")["result"] == "rejected"
+    coop.propose("D-0002", kind="membership", admits=["Zoe Ltd"])
+    with pytest.raises(CoopError, match=r'proposal.yml:10: admits, field \[0\]: "Zoe Ltd" is not an id'):
+        coop.tally()
+
+
 def test_nothing_is_written_when_the_register_rests_on_nothing(coop: Coop) -> None:
     new(coop, admitted_by="D-0009", joined="2026-02-01")
     with pytest.raises(CoopError):
