@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Period
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.outputs import NAMESPACE
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.pages import Pages
 
 from .year import LATE, MONTHS, TAKEN_IN, Year
 
@@ -261,6 +262,17 @@ def test_a_new_name_or_contact_changes_no_closed_month(year):
     year.close(JANUARY)
     year.edit("members.yml", "Daisy Care Co-operative", "Daisy Care and Cure Co-operative")
     assert year.run("verified")["identical"]
+
+
+def test_a_release_that_draws_pages_otherwise_finds_the_figures_the_same(year, monkeypatch):
+    year.close(JANUARY)
+    monkeypatch.setattr(Pages, "rules_in_words", lambda self: ["The rules, said otherwise."])
+    result = year.run("verified")
+    assert result["identical"] and "closed/2025-01/summary.html" in result["pages"] and len(result["pages"]) == 6
+    assert not year.run("closed", JANUARY)["changed"]
+    # It is no way around the seal.
+    year.edit("closed/2025-01/statements/daisy.html", "EUR", "eur")
+    assert not year.run("verified")["identical"]
 
 
 # -- what is refused
