@@ -146,7 +146,9 @@ class RegisterTask:
                 "review_by": text(self.review_by(evidence)),
             },
             "services": [
-                {"id": one["id"], "tier": one["tier"], "state": one["state"]} for one in services.values() if one["member"] == its.id
+                {"id": name, "tier": one["tier"], "state": one["state"]}
+                for name, one in sorted(services.items())
+                if one["member"] == its.id
             ],
             "clients": sorted(one["id"] for one in register.membership.owners.values() if one["sold_by"] == its.id),
             "history": [

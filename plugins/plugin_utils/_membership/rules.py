@@ -301,7 +301,7 @@ class Checker:
 
     def has_left(self, kind: str, name: str) -> bool:
         left = self.records[kind, name].left
-        return self.by_day and left is not None and left <= self.today
+        return left is not None and left <= self.today
 
     def check_producer(self, path: Path, name: object, does: str) -> None:
         """The name has to be that of an active producer member."""
