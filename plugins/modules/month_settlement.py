@@ -225,6 +225,12 @@ differences:
   returned: success
   type: list
   elements: str
+pages:
+  description:
+    - Pages of closed months that are as they were sealed, and that this release would draw otherwise. No figure is other than it was.
+  returned: success
+  type: list
+  elements: str
 summary:
   description: The result in a few lines.
   returned: success

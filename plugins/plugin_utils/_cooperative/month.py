@@ -26,7 +26,7 @@ from . import usage as usage_reader
 from .closed import CLOSED, OUTPUTS, Closed, Facts
 from .files import sha256
 from .ledger import Bill, Books, MemberMonth, MoneyError, Month, Period, Rules, Source
-from .terms import ACCOUNTS_FILE, OPENING_FILE, Accounts, read_accounts, read_corrections, read_opening, read_rules, read_sales
+from .terms import OPENING_FILE, Accounts, read_accounts, read_corrections, read_opening, read_rules, read_sales
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +139,7 @@ class Assembly:
             *self.of_month(period),
             *([f"{CLOSED}/{closed[-1].period}/{OUTPUTS}"] if closed else [OPENING_FILE]),
         ]
-        if accounts:
-            names.append(ACCOUNTS_FILE)
+        # Not accounts.yml: bank accounts change, and no figure depends on them.
         return Given(month, facts, self.sums(names), accounts, first=not closed)
 
     def reaching_back(self, closed: Sequence[Closed]) -> list[Problem]:

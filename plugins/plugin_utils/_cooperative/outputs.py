@@ -50,7 +50,7 @@ def produce(given: Given, before: Sequence[Mapping[str, Any]], facts: Facts) -> 
         HLEDGER: journals.hledger(found, settled),
         BEANCOUNT: journals.beancount(found, settled, opened),
         LINES: journals.lines_csv(found, settled.currency),
-        PAYMENTS: payments_csv(settled, given.accounts),
+        PAYMENTS: payments_csv(settled),
     }
     bank = pain001(settled, given.accounts, facts)
     if bank:
@@ -169,24 +169,22 @@ class Order:
     kind: str
     amount: int
     reference: str
-    account: Account | None
 
 
-def orders(settled: Settlement, accounts: Accounts | None) -> list[Order]:
+def orders(settled: Settlement) -> list[Order]:
     """What the bank is to pay: to producers the net of what they are owed and owe, to suppliers what is covered. Who was paid is not."""
     period, closing = settled.month.period, settled.closing
-    known = accounts.parties if accounts else {}
     return [
-        Order(party, kind, amount, reference(party, period), known.get(party))
+        Order(party, kind, amount, reference(party, period))
         for kind, held in (("supplier", closing.suppliers), ("producer", closing.producers))
         for party, amount in sorted(held.items())
         if amount > 0
     ]
 
 
-def payments_csv(settled: Settlement, accounts: Accounts | None) -> str:
-    """The list of payments. The accounts themselves stand in the file for the bank only."""
-    columns = ("party", "kind", "amount", "currency", "reference", "in_bank_file")
+def payments_csv(settled: Settlement) -> str:
+    """The list of payments. Accounts stand in the file for the bank only."""
+    columns = ("party", "kind", "amount", "currency", "reference")
     rows = [
         {
             "party": order.party,
@@ -194,9 +192,8 @@ def payments_csv(settled: Settlement, accounts: Accounts | None) -> str:
             "amount": decimal(order.amount, settled.currency),
             "currency": settled.currency,
             "reference": order.reference,
-            "in_bank_file": "yes" if order.account and settled.currency == "EUR" else "no",
         }
-        for order in orders(settled, accounts)
+        for order in orders(settled)
     ]
     return journals.table(columns, rows)
 
@@ -206,8 +203,10 @@ def pain001(settled: Settlement, accounts: Accounts | None, facts: Facts) -> str
 
     It is dated and executed on the day on which the statements are due, so that it does not depend on when it was made.
     """
-    found = [order for order in orders(settled, accounts) if order.account]
-    if not accounts or settled.currency != "EUR" or not found:
+    if not accounts or settled.currency != "EUR":
+        return None
+    found = [order for order in orders(settled) if order.party in accounts.parties]
+    if not found:
         return None
     period = settled.month.period
     total, count = decimal(sum(order.amount for order in found), "EUR"), str(len(found))

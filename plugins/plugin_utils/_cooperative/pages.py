@@ -25,6 +25,7 @@ from .settlement import Group, Matched, Settlement, Share, reference
 
 STATEMENTS, SUMMARY = "statements", "summary.html"
 MONTHS_SHOWN = 12
+PRODUCERS_SHOWN = 20
 _UNITS = {"participant_minutes": "participant-minutes"}
 
 
@@ -79,6 +80,14 @@ class Pages:
         self.work: dict[str, list[Hours]] = defaultdict(list)
         for line in sorted(self.month.hours, key=lambda line: (line.date, line.source.file, line.source.line)):
             self.work[line.producer].append(line)
+        self.items_of: dict[str, dict[str, list[Item]]] = {key: defaultdict(list) for key in ("covered", "deferred", "before")}
+        for key, items in (
+            ("covered", [one.item for one in settled.covered if one.kind == "pay"]),
+            ("deferred", settled.closing.deferred),
+            ("before", self.month.opening.deferred),
+        ):
+            for item in items:
+                self.items_of[key][item.party].append(item)
         self.earned = {line.source.id: amount for pay in settled.pay for line, amount in pay.lines}
 
     def files(self) -> dict[str, str]:
@@ -144,6 +153,15 @@ class Pages:
     @functools.cached_property
     def pool(self) -> list[dict[str, Any]]:
         """What the month costs, line by line."""
+        return self.pool_rows(len(self.settled.pay))
+
+    @functools.cached_property
+    def short_pool(self) -> list[dict[str, Any]]:
+        """The same for statements, where many producers are one line: so many lines on so many pages would help nobody."""
+        return self.pool_rows(PRODUCERS_SHOWN)
+
+    def pool_rows(self, most: int) -> list[dict[str, Any]]:
+        """The lines of the pool; more producers than C(most) are one line together."""
         pool = self.settled.pool
         rows: list[dict[str, Any]] = []
 
@@ -162,7 +180,11 @@ class Pages:
             if bill.shared_by:
                 text += f"; shared by {', '.join(bill.shared_by)}"
             add(text, cost, self.place(bill.source))
-        for pay in self.settled.pay:
+        if len(self.settled.pay) > most:
+            hours = number(sum((pay.hours for pay in self.settled.pay), Fraction(0)))
+            text = f"Pay of {len(self.settled.pay)} producers: {hours} hours × {self.money(self.rules.rate)}, each rounded"
+            add(text, pool.labour, f"hours/{self.month.period}, {SUMMARY}")
+        for pay in self.settled.pay if len(self.settled.pay) <= most else ():
             files = sorted({line.source.file for line, _amount in pay.lines})
             add(f"Pay of {pay.producer}: {number(pay.hours)} hours × {self.money(self.rules.rate)}", pay.earned, ", ".join(files))
         if pool.reserve:
@@ -201,7 +223,7 @@ class Pages:
             reference=reference(name, self.month.period),
             net={"amount": self.money(abs(balance)) if balance else self.money(max(0, payable)), "kind": _net(balance, payable)},
             account=self.account(share),
-            pool=self.pool,
+            pool=self.short_pool,
             steps=self.steps(share),
             due=self.money(share.due),
             use=self.use(name),
@@ -324,14 +346,12 @@ class Pages:
     def producer(self, name: str) -> dict[str, Any] | None:
         """A producer's work, what it earned, and what it is paid."""
         settled, closing = self.settled, self.settled.closing
-        covered = [one.item for one in settled.covered if one.kind == "pay" and one.item.party == name]
-        still = [item for item in closing.deferred if item.party == name]
-        before = [item for item in self.month.opening.deferred if item.party == name]
+        covered, still, before = (self.items_of[key][name] for key in ("covered", "deferred", "before"))
         sent = [one.payment for one in self.payments[name] if one.account == "producer"]
         if not (self.work[name] or covered or still or sent or name in closing.producers):
             return None
         given = [entry for entry in self.month.corrections if entry.member == name and entry.what == "pay"]
-        earned = sum(pay.earned for pay in settled.pay if pay.producer == name) + sum(entry.amount.minor for entry in given)
+        earned = self.by_member[-1][name]["earned"] + sum(entry.amount.minor for entry in given)
         return {
             "lines": [
                 {

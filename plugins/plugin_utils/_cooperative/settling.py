@@ -246,7 +246,7 @@ class MonthTask:
         """A month that is closed stays; what a killed run left undone beside it is done."""
         number = next(index for index, month in enumerate(closed) if month.period == period)
         month = closed[number]
-        produced, differences = self.compare(month, closed[:number])
+        produced, differences, _pages = self.compare(month, closed[:number])
         if differences or produced is None:
             raise CoopError("\n".join(differences))
         rest = self.tidy([one.period for one in closed], check_mode)
@@ -278,6 +278,7 @@ class MonthTask:
                 f"month: {self.period} is not closed; verify one of {', '.join(map(str, months)) or 'those that are: none yet'}"
             )
         differences: list[str] = []
+        pages: list[str] = []
         closed: list[Closed] = []
         for period in months:
             try:
@@ -287,7 +288,9 @@ class MonthTask:
                 differences.extend(error.lines)
                 break
             if self.period in (None, period):
-                differences.extend(self.compare(closed[-1], closed[:-1])[1])
+                _produced, found, drawn = self.compare(closed[-1], closed[:-1])
+                differences.extend(found)
+                pages.extend(drawn)
         if not differences or self.period is None:
             differences.extend(str(one) for one in check_chain(self.folder, closed))
         differences = list(dict.fromkeys(differences))
@@ -301,11 +304,15 @@ class MonthTask:
             "months": checked,
             "identical": not differences,
             "differences": differences,
-            "summary": [said, *differences],
+            "pages": pages,
+            "summary": [said, *differences, *([f"{len(pages)} pages look other than this release would draw them"] if pages else [])],
         }
 
-    def compare(self, month: Closed, before: Sequence[Closed]) -> tuple[Produced | None, list[str]]:
-        """A closed month computed again, and where it differs: files, register, figures."""
+    def compare(self, month: Closed, before: Sequence[Closed]) -> tuple[Produced | None, list[str], list[str]]:
+        """A closed month computed again, and where it differs: files, register, figures.
+
+        Apart from these, the pages that are as they were sealed, and that this code would draw otherwise: no figure is other than it was.
+        """
         period, shown = month.period, os.path.join(self.assembly.shown, CLOSED, str(month.period))
         base = os.path.join(self.folder, CLOSED, str(period))
         found: list[str] = []
@@ -315,28 +322,37 @@ class MonthTask:
             if wanted is None:
                 found.append(f"{shown}/{name}: was not there when the month was closed; remove it")
             elif name not in written:
+                # The bank's file holds account numbers: people may well keep it elsewhere.
+                if name == PAIN:
+                    continue
                 found.append(f"{shown}/{name}: is gone; put it back as it was when the month was closed")
             elif sha256(written[name]) != wanted:
                 found.append(f"{shown}/{name}: was changed since the month was closed; put it back")
         if month.figures.get("format") != FORMAT:
             old = month.figures.get("format")
             said = f"was closed with format {old}, and this code has {FORMAT}; verify it with the release that closed it"
-            return None, [*found, f"{shown}: {said}"]
+            return None, [*found, f"{shown}: {said}"], []
         try:
             given = self.assembly.given(period, before, self.cooperative, sealed=month)
             found.extend(str(problem) for problem in self.assembly.reaching_back([*before, month]))
             produced = self.produce(given, before)
         except MembershipError as error:
-            return None, [*found, *error.lines]
+            return None, [*found, *error.lines], []
         for name in sorted({*given.inputs, *month.inputs}):
             if given.inputs.get(name) != month.inputs.get(name):
                 said = "was changed" if name in given.inputs and name in month.inputs else "is gone" if name in month.inputs else "came"
                 found.append(f"{os.path.join(self.assembly.shown, name)}: {said} since {period} was closed; put it back as it was")
         found.extend(f"{shown}: {line}" for line in self.register_differences(month.facts, given.month.rules, period))
+        pages = []
         for name, text in produced.files.items():
-            if name in written and written[name] != text.encode():
+            if name not in written or name == PAIN or written[name] == text.encode():
+                # Whether the bank's file is as it was sealed has been seen; account numbers may have changed since.
+                continue
+            if name.endswith(".html") and sha256(written[name]) == month.outputs.get(f"{CLOSED}/{period}/{name}"):
+                pages.append(f"{CLOSED}/{period}/{name}")
+            else:
                 found.append(f"{shown}/{name}: computed again, it is other than what stands there{first_difference(written[name], text)}")
-        return produced, list(dict.fromkeys(found))
+        return produced, list(dict.fromkeys(found)), pages
 
     def register_differences(self, facts: Facts, rules: Rules, period: Period) -> list[str]:
         """What the register says of a closed month now that it did not say then. Names may change."""
@@ -411,6 +427,7 @@ class MonthTask:
             ],
             "identical": True,
             "differences": [],
+            "pages": [],
             "summary": summary(settled, seal),
             "diff": {
                 "before": in_words(old),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import Problem, show
 
@@ -28,6 +29,7 @@ def read(folder: str, period: Period) -> tuple[tuple[Usage, ...], list[Problem]]
     text = files.text(*parts)
     rows = [] if text is None else files.table(parts, text, COLUMNS, NEEDED)
     found: list[Usage] = []
+    same: dict[tuple[str, str], list[Usage]] = defaultdict(list)
     for line, cells in rows:
         before = len(files.problems)
         member = files.id(parts, line, "member", cells["member"])
@@ -56,15 +58,15 @@ def read(folder: str, period: Period) -> tuple[tuple[Usage, ...], list[Problem]]
         if first is None or last is None or expected is None or got is None:
             continue
         record = Usage(Source(files.name(*parts), line, f"{period}:{line}"), member, tenant, metric, value, first, last, expected, got)
-        for other in found:
-            same = (other.tenant, other.metric) == (tenant, metric)
-            if same and other.member != member:
+        for other in same[tenant, metric]:
+            if other.member != member:
                 said = f"tenant {show(tenant)} is of {show(other.member)} on line {other.source.line}; a tenant is of one member, mend one"
                 files.bad(parts, line, said)
-            elif same and other.sampled_from <= last and first <= other.sampled_to:
+            elif other.sampled_from <= last and first <= other.sampled_to:
                 said = (
                     f"{metric} of {show(tenant)} is counted on line {other.source.line} for some of these days already; keep one of the two"
                 )
                 files.bad(parts, line, said)
         found.append(record)
+        same[tenant, metric].append(record)
     return (() if files.problems else tuple(found)), files.problems

@@ -23,6 +23,7 @@ import pytest
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Period
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.outputs import NAMESPACE
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.pages import Pages
 
 from .year import LATE, MONTHS, TAKEN_IN, Year
 
@@ -263,6 +264,17 @@ def test_a_new_name_or_contact_changes_no_closed_month(year):
     assert year.run("verified")["identical"]
 
 
+def test_a_release_that_draws_pages_otherwise_finds_the_figures_the_same(year, monkeypatch):
+    year.close(JANUARY)
+    monkeypatch.setattr(Pages, "rules_in_words", lambda self: ["The rules, said otherwise."])
+    result = year.run("verified")
+    assert result["identical"] and "closed/2025-01/summary.html" in result["pages"] and len(result["pages"]) == 6
+    assert not year.run("closed", JANUARY)["changed"]
+    # It is no way around the seal.
+    year.edit("closed/2025-01/statements/daisy.html", "EUR", "eur")
+    assert not year.run("verified")["identical"]
+
+
 # -- what is refused
 
 BROKEN = {
@@ -436,8 +448,8 @@ def test_the_file_for_the_bank(year):
     assert info["NbOfTxs"] == str(len(transfers))
     assert info["CtrlSum"] == sum(one["Amt"]["InstdAmt"]["$"] for one in transfers)
     rows = [line.split(",") for line in (folder / "payments.csv").read_text().splitlines()[1:]]
-    assert [(row[0], row[5]) for row in rows] == [("hetzner", "yes"), ("registrar", "no")]
-    assert [one["Amt"]["InstdAmt"]["$"] for one in transfers] == [Decimal(row[2]) for row in rows if row[5] == "yes"]
+    assert [row[0] for row in rows] == ["hetzner", "registrar"]
+    assert [one["Amt"]["InstdAmt"]["$"] for one in transfers] == [Decimal(row[2]) for row in rows if row[0] == "hetzner"]
 
 
 def test_account_numbers_stand_in_the_file_for_the_bank_alone(year):
@@ -447,6 +459,18 @@ def test_account_numbers_stand_in_the_file_for_the_bank_alone(year):
     holding = [name for name, data in year.tree().items() if any(number.encode() in data for number in numbers)]
     assert holding == ["money/accounts.yml", "money/closed/2025-01/pain.001.xml"]
     assert not any(number in json.dumps(result) for number in numbers)
+
+
+def test_accounts_may_change_and_the_file_for_the_bank_may_lie_elsewhere(year):
+    year.close(JANUARY)
+    path = year.money / "closed" / "2025-01" / "pain.001.xml"
+    sealed = path.read_text()
+    year.edit("accounts.yml", "DE02200505501015871393", "DE02120300000000202051")
+    year.close(FEBRUARY)
+    path.unlink()
+    assert year.run("verified")["identical"]
+    path.write_text(sealed.replace("DE02200505501015871393", "DE02120300000000202051"))
+    assert year.run("verified")["differences"] == ["money/closed/2025-01/pain.001.xml: was changed since the month was closed; put it back"]
 
 
 def test_without_accounts_there_is_a_list_all_the_same(year):
