@@ -118,7 +118,8 @@ def test_accounts_sold_and_sign_in_elsewhere(
         assert foretold.code == 0 and set(foretold.changed) == {SOLD} and guests() == "", foretold.output[-3000:]
         assert "gus@mail.lab.test.state" in foretold.output, "a dry run shows who would change"
 
-        # The provider is down: its site stays as it is, and nobody else waits. (With all hosts of a play failed, ansible runs no further play.)
+        # The provider is down: its site stays as it is, and nobody else waits.
+        # (Ansible runs no further play when all hosts of one have failed; so one of that play is there that does not.)
         provider.faults = {"status": 503}
         outcome = run(f"{BOTH}:{HOLDER}")
         assert outcome.failed == {EXTERNAL} and set(outcome.changed) == {SOLD}, outcome.output[-4000:]
