@@ -105,6 +105,11 @@ class _Normaliser:
         self.domain = _dns(root["cooperative"]["domain"])
         self.hosts = mapping(root.get("container_hosts"))
         self.only_host = only_host(root)
+        self.targets: dict[str, dict[str, Any]] = {}
+        self.sold: dict[str, list[str]] = {}
+        for name, service in mapping(root.get("services")).items():
+            if service["tier"] == "accounts":
+                self.sold.setdefault(service["instance"], []).append(name)
 
     def first(self, found: Sequence[dict[str, Any]], key: str, otherwise: Any) -> Any:
         return next((layer[key] for layer in found if key in layer), otherwise)
@@ -178,7 +183,10 @@ class _Normaliser:
 
     def accounts(self, service_id: str, raw: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
         """A service without a site of its own: where its people's accounts stand, and nothing else."""
-        target = self.service(raw["instance"], self.root["services"][raw["instance"]], owner)
+        instance = raw["instance"]
+        if instance not in self.targets:
+            self.targets[instance] = self.service(instance, self.root["services"][instance], owner)
+        target = self.targets[instance]
         return {
             **target,
             "id": service_id,
@@ -226,11 +234,7 @@ class _Normaliser:
 
     def sold_roles(self, instance: str) -> list[dict[str, Any]]:
         """The roles that hold the accounts sold on an instance, one for each service of tier accounts, called as it."""
-        return [
-            {"name": name, "rooms_per_account": self.sold_rooms(name)}
-            for name, service in mapping(self.root.get("services")).items()
-            if service["tier"] == "accounts" and service["instance"] == instance
-        ]
+        return [{"name": name, "rooms_per_account": self.sold_rooms(name)} for name in self.sold.get(instance, ())]
 
     def sold_rooms(self, service_id: str) -> int:
         """Rooms of one sold account: what is written for it, else what the instance's own accounts have."""

@@ -112,6 +112,11 @@ class Checker:
             for kind, owners in (("member", self.members), ("client", self.clients))
             for name, owner in owners.items()
         }
+        self.sold: dict[str, dict[str, str]] = {}
+        for name, service in self.services.items():
+            instance = text(mapping(service).get("instance"))
+            if instance and mapping(service).get("tier") == "accounts":
+                self.sold.setdefault(instance, {})[str(name).lower()] = name
 
     def bad(self, path: Sequence[object], said: str) -> None:
         self.problems.append(problem(self.root, path, said))
@@ -630,11 +635,7 @@ class Checker:
 
     def check_roles(self, path: Path, service_id: str, accounts: dict[str, Any]) -> None:
         """Roles have one meaning each, no more than the service has, and a way for somebody to get them."""
-        sold = {
-            name.lower(): name
-            for name, other in self.services.items()
-            if mapping(other).get("tier") == "accounts" and mapping(other).get("instance") == service_id
-        }
+        sold = self.sold.get(service_id, {})
         known: dict[str, tuple[str, int]] = {}
         present = {name.lower(): name for name in defaults.SEEDED_ROLES}
         domains: dict[str, int] = {}
