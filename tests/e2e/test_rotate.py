@@ -123,8 +123,13 @@ def container_environment(lab: Any) -> dict[str, str]:
 
 
 def opens_database(lab: Any, password: str) -> bool:
-    script = f'read -r PGPASSWORD; export PGPASSWORD; psql -h 10.213.0.1 -U {DATABASE} -d {DATABASE} -Atc "SELECT 1"'
-    return bool(lab.exec("host1", ["sh", "-c", script], f"{password}\n").returncode == 0)
+    # From where an instance asks: PostgreSQL lets nobody else in.
+    program = (
+        f"import psycopg2, sys; psycopg2.connect(host='10.213.0.1', dbname='{DATABASE}', user='{DATABASE}', password=sys.stdin.read())"
+    )
+    done = lab.exec("host1", ["docker", "exec", "--interactive", f"greenlight-{INSTANCE}", "python3", "-c", program], password)
+    assert done.returncode == 0 or "password authentication failed" in done.stderr, done
+    return bool(done.returncode == 0)
 
 
 def opens_redis(lab: Any, password: str) -> bool:
