@@ -69,8 +69,8 @@ options:
         required: true
       readers:
         description:
-          - Who can read the secrets from now on, people or co-operatives. Whoever could before stays in an entry until the secret is changed,
-            and makes it due.
+          - Who can read the secrets from now on, people or co-operatives. Whoever could before stays in an entry until the secret is
+            changed, and makes it due.
         type: list
         elements: str
         default: []

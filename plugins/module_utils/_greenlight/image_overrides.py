@@ -5,9 +5,10 @@
 """Private to meet.coop: overrides of Greenlight's image, held against the files of one image and turned into changed files. Pure functions.
 
 Where things stand in Greenlight's source (bigbluebutton/greenlight at release-3.8.2.4): the title in
-app/views/layouts/application.html.erb, app/helpers/application_helper.rb and app/javascript/App.jsx, the footer in app/javascript/components/shared_components/Footer.jsx, texts of
-the site in app/assets/locales, those of mails in config/locales, styles below app/assets/stylesheets/application.bootstrap.scss. Nothing
-of that is promised to stay: each change says what it looks for, and an image without it is refused by name.
+app/views/layouts/application.html.erb, app/helpers/application_helper.rb and app/javascript/App.jsx, the footer in
+app/javascript/components/shared_components/Footer.jsx, texts of the site in app/assets/locales, those of mails in config/locales, styles
+below app/assets/stylesheets/application.bootstrap.scss. Nothing of that is promised to stay: each change says what it looks for, and an
+image without it is refused by name.
 """
 
 from __future__ import annotations

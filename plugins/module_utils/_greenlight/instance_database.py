@@ -45,7 +45,7 @@ class Desired:
 class Second:
     """A second login to the same database, which acts as its owner: for the moments in which the owner's password is changed.
 
-    PostgreSQL keeps one password for each role. What one login does, the other can go on with: everything either makes belongs to the owner.
+    PostgreSQL keeps one password for each role. What one login does the other can go on with, for everything belongs to the owner.
     """
 
     name: str
@@ -191,7 +191,8 @@ def apply(connection: Any, desired: Desired, observed: Observed) -> None:
 def observe_second(connection: Any, second: Second) -> dict[str, Any] | None:
     """Reads the second login; None when there is none."""
     row = connection.execute(
-        "SELECT r.rolpassword, r.rolcanlogin AND NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls),"
+        "SELECT r.rolpassword, r.rolcanlogin"
+        " AND NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls),"
         " coalesce((SELECT array_agg(o.rolname::text ORDER BY 1) FROM pg_auth_members m JOIN pg_roles o ON o.oid = m.roleid"
         " WHERE m.member = r.oid), '{}'), coalesce((SELECT s.setconfig::text[] FROM pg_db_role_setting s WHERE s.setrole = r.oid"
         " AND s.setdatabase = 0), '{}') FROM pg_authid r WHERE r.rolname = %s",

@@ -277,7 +277,7 @@ def _html(context: Context) -> Response:
     <title>{assets.title()}</title>
     <meta name="viewport" content="width=device-width,initial-scale=1">
     <meta property="og:title" content="{html.escape(title)}" />
-    <meta property="og:description" content="{html.escape(assets.text('opengraph.description'))}" />
+    <meta property="og:description" content="{html.escape(assets.text("opengraph.description"))}" />
     <meta property="og:image" content="{html.escape(text(image))}" />
     <meta name="csrf-param" content="authenticity_token" />
 <meta name="csrf-token" content="{cookies.csrf_token(context.session)}" />

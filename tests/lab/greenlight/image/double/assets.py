@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a page is made of: scripts, styles and texts, built as at upstream's start, and read from upstream's own places.
 
-greenlight bin/start runs assets:precompile: esbuild and sass write app/assets/builds (package.json, unless SKIP_JS_BUILD and
-SKIP_CSS_BUILD, jsbundling-rails and cssbundling-rails), then Sprockets copies builds, images and locales (app/assets/config/manifest.js) to public/assets
-under names with a digest and writes its manifest last. A page asks the manifest; what is not in it is an error (config.assets.compile is
-false in config/environments/production.rb).
+greenlight bin/start runs assets:precompile: esbuild and sass write app/assets/builds (package.json; unless SKIP_JS_BUILD and
+SKIP_CSS_BUILD, jsbundling-rails and cssbundling-rails), then Sprockets copies builds, images and locales to public/assets under names
+with a digest (app/assets/config/manifest.js) and writes its manifest last. A page asks the manifest; what is not in it is an error
+(config.assets.compile is false in config/environments/production.rb).
 """
 
 from __future__ import annotations
