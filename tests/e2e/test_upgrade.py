@@ -29,12 +29,17 @@ def site(onboarded: Play, lab: Any) -> Iterator[Outside]:
 
 
 def receipt(lab: Any, service: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((lab.state / "receipts" / f"{service}-upgrade.json").read_text())
+    found: dict[str, Any] = json.loads((lab.state / "receipts" / "upgrade" / f"{service}.json").read_text())
     return found
 
 
 def containers(lab: Any) -> list[str]:
     return sorted(lab.exec(HOST, ["docker", "ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.State}}"]).stdout.splitlines())
+
+
+def said(outcome: Play) -> str:
+    """The output without line breaks."""
+    return " ".join(outcome.output.split())
 
 
 def wanted(image: str, **more: Any) -> list[str]:
@@ -45,7 +50,7 @@ def wanted(image: str, **more: Any) -> list[str]:
 def test_a_gate_closes_before_anything_is_touched(site: Outside, lab: Any, play: Callable[..., Play]) -> None:
     before = containers(lab)
     refused = play("upgrade.yml", "-l", f"{CANARY}:{NEXT}", "-e", f"upgrade_image={BROKEN}")
-    assert refused.code != 0 and refused.changed == {} and "set upgrade_unknown: v3.9.0-broken" in refused.output
+    assert refused.code != 0 and refused.changed == {} and "set upgrade_unknown: v3.9.0-broken" in said(refused)
     assert containers(lab) == before
     nothing = play("upgrade.yml", "-l", f"{CANARY}:{NEXT}")
     assert nothing.code == 0 and nothing.changed == {}, nothing.output[-3000:]
@@ -55,12 +60,12 @@ def test_the_canary_fails_and_nobody_follows(site: Outside, lab: Any, play: Call
     before = containers(lab)
     outcome = play("upgrade.yml", "-l", f"{CANARY}:{NEXT}", *wanted(BROKEN))
     assert outcome.code != 0 and outcome.failed == {CANARY}, outcome.output[-4000:]
-    assert "v3.8.2.4 serves as before" in outcome.output and "on a copy" not in outcome.recap
+    assert "v3.8.2.4 serves as before" in said(outcome)
     assert containers(lab) == before and site.version() == "v3.8.2.4"
     told = receipt(lab, CANARY)
     assert (told["ok"], told["outcome"], told["from"], told["to"]) == (False, "refused", "v3.8.2.4", "v3.9.0-broken")
     assert "abort_if_pending_migrations" in told["why"] and "there is nothing you have to do" in told["notice"]
-    assert not (lab.state / "receipts" / f"{NEXT}-upgrade.json").exists()
+    assert not (lab.state / "receipts" / "upgrade" / f"{NEXT}.json").exists()
 
 
 def test_an_upgrade_under_load_and_back(site: Outside, lab: Any, play: Callable[..., Play]) -> None:
@@ -79,7 +84,7 @@ def test_an_upgrade_under_load_and_back(site: Outside, lab: Any, play: Callable[
     assert again.code == 0 and again.changed == {}, again.output[-3000:]
     nightly = play("services.yml", "-l", CANARY)
     assert nightly.code == 0 and nightly.changed == {}, nightly.output[-3000:]
-    assert f"{IMAGE} waits for meet.coop.upgrade" in nightly.output
+    assert f"{IMAGE} waits for meet.coop.upgrade" in said(nightly)
 
     with site.load() as load:
         back = play("upgrade.yml", "-l", CANARY, "-e", "upgrade_back=true")
@@ -96,7 +101,7 @@ def test_what_fails_outside_is_taken_back(site: Outside, lab: Any, play: Callabl
             "upgrade.yml", "-l", CANARY, *wanted(fine, upgrade_checks=["certificate"], verify_ca_file="/etc/ssl/certs/ca-certificates.crt")
         )
     assert outcome.code != 0 and outcome.failed == {CANARY}, outcome.output[-4000:]
-    assert "upgraded and taken back, v3.8.2.4 serves again" in outcome.output and "certificate" in outcome.output
+    assert "upgraded and taken back, v3.8.2.4 serves again" in said(outcome) and "certificate" in outcome.output
     assert load.failed == [] and site.version() == "v3.8.2.4"
     told = receipt(lab, CANARY)
     assert (told["ok"], told["outcome"]) == (False, "taken_back") and "runs v3.8.2.4 again" in told["notice"]
