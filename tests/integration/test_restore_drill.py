@@ -50,11 +50,15 @@ FOUND = {
     "manifest-field": ("manifest.json has no field tables",),
     "of-another": (f"the backup is of instance {NAME}, not of d-of-another",),
     "image-older": ("the database has migrations of Greenlight 3.8.1, and the image of the backup is v3.7.1, which is older",),
+    "postgresql-newer": ("the dump is of PostgreSQL 99, and this host has ",),
+    "image-broken": ("its database is not completely migrated",),
+    "image-unknown": ("the manifest names no image that it could be tried with",),
     "image-gone": ("image nowhere.test/gone:1 is not on this host and pull is 'never'",),
     "secrets-missing": ("file secrets.json", "is missing"),
     "secrets-forgotten": ("secrets.json is not in the backup",),
     "secrets-empty": ("secrets.json holds no secret_key_base",),
     "too-old": ("the backup is ", " h old (made at 2026-01-02T03:04:05Z), 36.0 h is the most"),
+    "to-come": ("the backup was made at 2099-01-02T03:04:05Z, which is still to come: a clock is wrong",),
     "no-backup": ("there is no backup of it in the repository",),
 }
 """By damage, what the finding has to say."""

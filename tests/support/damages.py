@@ -111,13 +111,21 @@ def main(root: str) -> None:
     shutil.rmtree(backup("uploads-missing").path("storage"))
     os.unlink(backup("manifest-missing").path("manifest.json"))
     cut(backup("manifest-cut").path("manifest.json"))
-    for name, field, value in (("manifest-old", "format", 0), ("manifest-field", "tables", None), ("of-another", "instance", INSTANCE),
-                               ("image-older", "image", "meet-coop-lab/greenlight:v3.7.1"), ("image-gone", "image", "nowhere.test/gone:1")):
+    for name, field, value in (
+        ("manifest-old", "format", 0),
+        ("manifest-field", "tables", None),
+        ("of-another", "instance", INSTANCE),
+        ("postgresql-newer", "postgresql_major", 99),
+        ("image-older", "image", "meet-coop-lab/greenlight:v3.7.1"),
+        ("image-broken", "image", "meet-coop-lab/greenlight:v3.9.0-broken"),
+        ("image-gone", "image", "nowhere.test/gone:1"),
+        ("image-unknown", "image", None),
+    ):
         one = backup(name)
         one.manifest[field] = value
         if name.startswith("image"):
             one.manifest["image_id"] = None
-        if value is None:
+        if name == "manifest-field":
             del one.manifest[field]
         one.write()
     os.unlink(backup("secrets-missing").path("secrets.json"))
@@ -129,7 +137,7 @@ def main(root: str) -> None:
     with open(one.path("secrets.json"), "w") as stream:
         stream.write("{}")
     one.agree("secrets.json")
-    times = {backup("too-old"): "2026-01-02 03:04:05"}
+    times = {backup("too-old"): "2026-01-02 03:04:05", backup("to-come"): "2099-01-02 03:04:05"}
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda one: one.store(times.get(one)), made.values()))
     print("\n".join(one.name for one in made.values()))
