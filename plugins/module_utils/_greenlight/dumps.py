@@ -65,11 +65,11 @@ def write(login: Login, path: str, snapshot: str | None = None, compress: bool =
 
 
 def load(login: Login, path: str) -> None:
-    """Fill an empty database from a dump as the one who owns the database; whatever the dump says of owners and rights is left out.
+    """Fill an empty database from a dump, whole or not at all, as the one who owns it; what the dump says of owners and rights is left out.
 
     Not as a superuser: a dump holds what the instance's own role could write, functions included. Raises ContainerError.
     """
-    options = ["--exit-on-error", "--no-owner", "--no-acl", "--no-password"]
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-acl", "--no-password"]
     run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")
 
 
@@ -115,9 +115,3 @@ def _thin_out(directory: str) -> None:
 
 def _moment(name: str) -> str:
     return name.partition("-")[2]
-
-
-def restore(login: Login, path: str) -> None:
-    """Fill an empty database from a dump whole or not at all, as the role that is to own everything. Raises ContainerError."""
-    options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction", "--no-password"]
-    _run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")

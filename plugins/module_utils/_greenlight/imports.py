@@ -110,7 +110,7 @@ def apply(target: Target, archive: str, uploads: Callable[[], str]) -> dict[str,
                 root = uploads()
                 for key, path in manifest["uploads"].items():
                     storage.put(root, key, os.path.join(work, path))
-                dumps.restore(target.login, os.path.join(work, export.DUMP))
+                dumps.load(target.login, os.path.join(work, export.DUMP))
             return _proven(target, manifest)
         except OSError as error:
             full = "the disk is full; free space, then run again" if error.errno == 28 else error.strerror
