@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 from fractions import Fraction
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -342,3 +344,15 @@ def test_without_the_library_the_inventory_warns_and_works(monkeypatch: pytest.M
     evidence = {**ROSA["evidence"], "number": "nonsense", "scheme": "es.cif"}
     found = built(changed(members__rosa__evidence=evidence, members__rosa__vat_id="ESF12345675"))
     assert len([line for line in found.warnings if "python-stdnum is not installed on the controller" in line]) == 2
+
+
+def test_the_example_of_the_page_works() -> None:
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "register.md").read_text(encoding="utf-8")
+    # As the reader of the membership file has it: days are text.
+    told = yaml.load(page.split("```yaml\n")[1].split("```")[0], Loader=yaml.BaseLoader)["members"]["sunflower"]
+    data = changed(services__rosa__state="absent")
+    data["members"]["rosa"] = {**ROSA, **told}
+    assert lines(data, d("2028-01-01")) == []
+    its = rosa(**told)
+    assert [its.status(d(on)) for on in ("2025-02-15", "2027-10-01", "2028-01-01")] == ["suspended", "leaving", "left"]
+    assert its.weight_on(d("2026-01-01")) == Fraction(1, 2)
