@@ -66,7 +66,8 @@ class Pages:
         self.rules = settled.month.rules
         self.facts = facts
         self.figures = figures
-        self.months = [*before, figures][-MONTHS_SHOWN:]
+        self.all_months = [*before, figures]
+        self.months = self.all_months[-MONTHS_SHOWN:]
         self.inputs = inputs
         self.unit = _UNITS.get(self.rules.metric, self.rules.metric.replace("_", " "))
         self.by_member = [{one["id"]: one for one in month["members"]} for month in self.months]
@@ -537,8 +538,11 @@ class Pages:
 
     @functools.cached_property
     def bill_due(self) -> dict[str, str]:
-        """The day on which each bill of the month is due."""
-        return {bill.source.id: str(bill.due) for bill, _cost in self.settled.bills}
+        """The day on which each bill is due, and whether that has passed at the end of the month."""
+        last = str(self.month.period.last)
+        return {
+            bill["id"]: bill["due"] + (", overdue" if bill["due"] < last else "") for month in self.all_months for bill in month["bills"]
+        }
 
     def due_day(self, item: Item) -> datetime.date:
         """The day on which a part of a balance was due, by the rules of now."""
