@@ -541,9 +541,8 @@ class Pages:
     def ahead(self) -> list[str]:
         """What comes if things go on like this, and what one member more would change, in sentences."""
         last = [month["pool"]["total"] for month in self.months[-3:]]
-        said = [
-            f"The next three months, at the pace of the last {len(last)}: {self.money(rounded(Fraction(3 * sum(last), len(last))))} to raise."
-        ]
+        pace = rounded(Fraction(3 * sum(last), len(last)))
+        said = [f"The next three months, at the pace of the last {len(last)}: {self.money(pace)} to raise."]
         there = [share for share in self.settled.shares if share.flat]
         if not there:
             return said
