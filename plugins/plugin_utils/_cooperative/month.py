@@ -129,7 +129,9 @@ class Assembly:
         month = Month(period, rules, members, opening, bills, usage, hours, payments, sales, corrections)
         if not sealed:
             refs = {one["bank_ref"]: str(before.period) for before in closed for one in before.figures["payments"]}
-            problems = self.reaching_back(closed) + _Checks(self, month, refs, accounts).problems()
+            problems = (
+                self.reaching_back(closed) + self.strangers(None if closed else opening) + _Checks(self, month, refs, accounts).problems()
+            )
             if problems:
                 raise MoneyError(problems)
         facts = sealed.facts if sealed else Facts(cooperative, members)
@@ -141,6 +143,24 @@ class Assembly:
         ]
         # Not accounts.yml: bank accounts change, and no figure depends on them.
         return Given(month, facts, self.sums(names), accounts, first=not closed)
+
+    def strangers(self, opening: Books | None) -> list[Problem]:
+        """Ids that nobody has, in files that would be silent about them."""
+        known = ", ".join(sorted(self.records)[:8]) or "none"
+        named = [
+            (rules.source.file, rules.source.line, "members", name)
+            for rules in self.revisions
+            for name in sorted({*rules.floors, *rules.caps})
+        ]  # fmt: skip
+        if opening:
+            named += [(OPENING_FILE, 0, "balances", name) for name in opening.balances]
+            named += [(OPENING_FILE, 0, "deferred", item.party) for item in opening.deferred]
+        said = f"is no member in the membership file; write the id of one, such as {known}"
+        return [
+            Problem(os.path.join(self.shown, *file.split("/")), line, f"{field}: {show(name)} {said}")
+            for file, line, field, name in named
+            if name not in self.records
+        ]  # fmt: skip
 
     def reaching_back(self, closed: Sequence[Closed]) -> list[Problem]:
         """What was put into closed months since: rules that begin in one, files that belong to one alone. A bill is only late."""

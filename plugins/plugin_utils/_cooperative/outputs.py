@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 from . import journals
 from .closed import ALLOCATION, FACTS, FORMAT, Facts, books_json, dump
@@ -130,7 +130,7 @@ def figures_of(settled: Settlement, facts: Facts, accounts: Sequence[str]) -> di
         ],
         "cash": settled.cash,
         "members": members,
-        "bills": [{"id": bill.source.id, "supplier": bill.supplier, "cost": cost} for bill, cost in settled.bills],
+        "bills": [{"id": bill.source.id, "supplier": bill.supplier, "cost": cost, "due": str(bill.due)} for bill, cost in settled.bills],
         "hours": [{"id": line.source.id, "amount": amount} for pay in settled.pay for line, amount in pay.lines],
         "sales": [{"id": sale.source.id, "part": part} for sale, part in settled.sales],
         "payments": [

@@ -9,6 +9,7 @@ Every figure stands beside the record it comes from, and every step of the arith
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import os
@@ -20,8 +21,8 @@ from typing import Any
 import jinja2
 
 from .closed import Facts
-from .ledger import MINOR_UNITS, Hours, Item, Source, Usage, decimal, rounded
-from .settlement import Group, Matched, Settlement, Share, reference
+from .ledger import MINOR_UNITS, Hours, Item, MemberMonth, Source, Usage, decimal, rounded
+from .settlement import Group, Matched, Settlement, Share, reference, settle
 
 STATEMENTS, SUMMARY = "statements", "summary.html"
 MONTHS_SHOWN = 12
@@ -66,7 +67,8 @@ class Pages:
         self.rules = settled.month.rules
         self.facts = facts
         self.figures = figures
-        self.months = [*before, figures][-MONTHS_SHOWN:]
+        self.all_months = [*before, figures]
+        self.months = self.all_months[-MONTHS_SHOWN:]
         self.inputs = inputs
         self.unit = _UNITS.get(self.rules.metric, self.rules.metric.replace("_", " "))
         self.by_member = [{one["id"]: one for one in month["members"]} for month in self.months]
@@ -469,6 +471,7 @@ class Pages:
                 ("Free for next month", self.money(closing.free)),
                 ("In the bank by these books", self.money(closing.bank)),
             ],
+            ahead=self.ahead(),
             pool=self.pool,
             members=[
                 {
@@ -535,10 +538,38 @@ class Pages:
             inputs=sorted(self.inputs.items()),
         )
 
+    def ahead(self) -> list[str]:
+        """What comes if things go on like this, and what one member more would change, in sentences."""
+        last = [month["pool"]["total"] for month in self.months[-3:]]
+        pace = rounded(Fraction(3 * sum(last), len(last)))
+        said = [f"The next three months, at the pace of the last {len(last)}: {self.money(pace)} to raise."]
+        there = [share for share in self.settled.shares if share.flat]
+        if not there:
+            return said
+        used = rounded(Fraction(sum(share.used for share in there), len(there)))
+        # No member can have this id.
+        name = "(one more)"
+        more = MemberMonth(name, name, self.rules.contributors, self.month.period.days, Fraction(1), self.rules.floor, self.rules.cap)
+        record = Usage(
+            Source("", 0, name), name, name, self.rules.metric, used, self.month.period.first, self.month.period.last, 1, 1
+        )  # fmt: skip
+        grown = dataclasses.replace(self.month, members=(*self.month.members, more), usage=(*self.month.usage, record))
+        due = settle(grown).due[name]
+        if due > 0:
+            each = self.money(rounded(Fraction(due, len(there))))
+            said.append(
+                f"One more member, of weight 1 and with the average use of {used} {self.unit}, would have borne {self.money(due)} of this "
+                f"month, and the others {each} less on average."
+            )
+        return said
+
     @functools.cached_property
     def bill_due(self) -> dict[str, str]:
-        """The day on which each bill of the month is due."""
-        return {bill.source.id: str(bill.due) for bill, _cost in self.settled.bills}
+        """The day on which each bill is due, and whether that has passed at the end of the month."""
+        last = str(self.month.period.last)
+        return {
+            bill["id"]: bill["due"] + (", overdue" if bill["due"] < last else "") for month in self.all_months for bill in month["bills"]
+        }
 
     def due_day(self, item: Item) -> datetime.date:
         """The day on which a part of a balance was due, by the rules of now."""

@@ -326,7 +326,7 @@ class _Settle:
                 use[member][group.name] = by_use * counted[member]
         exact = {member: sum(flat[member].values(), Fraction(0)) + sum(use[member].values(), Fraction(0)) for member in self.members}
         floors, caps = self.limits(groups[0].members, exact)
-        if pool.total > 0 and (floors or caps):
+        if pool.total >= 0 and (floors or caps):
             pool, held = self.held(pool, exact, floors, caps)
         else:
             held = exact

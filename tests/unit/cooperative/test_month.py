@@ -375,6 +375,16 @@ BROKEN = {
         lambda year: year.edit("accounts.yml", "DE02500105170137075030", "DE02500105170137075031"),
         "money/accounts.yml:6: parties, field agaric.iban: its check figures do not fit; copy it again from the owner's letter",
     ),
+    "a cap of nobody": (
+        lambda year: open_file(year, "rules/2.yml", lambda text: text + "members:\n  dasy: {cap: 60.00}\n"),
+        'money/rules/2.yml:3: members: "dasy" is no member in the membership file; '
+        "write the id of one, such as agaric, birch, clover, daisy, rosa, sunflower",
+    ),
+    "a balance of nobody": (
+        lambda year: year.edit("opening.yml", "sunflower: 42.50", "sunflwer: 42.50"),
+        'money/opening.yml: balances: "sunflwer" is no member in the membership file; '
+        "write the id of one, such as agaric, birch, clover, daisy, rosa, sunflower",
+    ),
     "more reserve than money": (
         lambda year: year.edit("opening.yml", "bank: 640.00", "bank: 64.00"),
         "money/opening.yml:6: reserve: is more than the bank holds; write at most what is there",

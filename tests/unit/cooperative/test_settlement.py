@@ -204,6 +204,11 @@ def test_floors_beyond_the_pool_go_to_the_reserve():
     assert settled.pool.floors == 200 and settled.closing.reserve_due == 200
 
 
+def test_a_month_that_costs_nothing_raises_the_floors():
+    settled = settle(month(members=(member("agaric", floor=900), member("birch"))))
+    assert settled.due == {"agaric": 900, "birch": 0} and settled.pool.floors == settled.pool.total == 900
+
+
 def test_caps_below_the_pool_are_an_error():
     found = month(
         members=(member("agaric", cap=900), member("birch", cap=300)), bills=(bill(1, 100_000),), rules=rules(reserve=Fraction(0))
