@@ -154,7 +154,7 @@ class Provider:
 
 
 def check(oidc: dict[str, Any], redirect: str, ca_file: str | None, timeout: float) -> dict[str, Any]:
-    """What was seen of the provider: C(keys), C(logout_path), C(client). Raises ProviderError."""
+    """What was seen of the provider: C(key_count), C(logout_path), C(client). Raises ProviderError."""
     provider = Provider(oidc["issuer"], ca_file, timeout)
     document = provider.discover()
     count = provider.keys(document)
@@ -166,4 +166,4 @@ def check(oidc: dict[str, Any], redirect: str, ca_file: str | None, timeout: flo
             f"oidc.client_id {oidc['client_id']}: {oidc['issuer']} does not accept it with this secret; "
             "see that the client exists there, confidential and with this secret"
         )
-    return {"keys": count, "logout_path": provider.logout_path(document), "client": "accepted" if known else "unknown"}
+    return {"key_count": count, "logout_path": provider.logout_path(document), "client": "accepted" if known else "unknown"}

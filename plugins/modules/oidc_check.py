@@ -71,7 +71,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
+key_count:
   description: How many public keys the provider shows for its signatures.
   returned: success
   type: int

@@ -52,7 +52,7 @@ def refused(provider: IdentityProvider, **changes: Any) -> str:
 
 
 def test_a_provider_that_will_do(provider: IdentityProvider) -> None:
-    assert asked(provider) == {"keys": 1, "logout_path": LOGOUT, "client": "accepted"}
+    assert asked(provider) == {"key_count": 1, "logout_path": LOGOUT, "client": "accepted"}
 
 
 @pytest.mark.parametrize("end", ["https://elsewhere.test/logout", None, "https://localhost/realms/coop/logout"])
