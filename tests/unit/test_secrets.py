@@ -133,7 +133,7 @@ def test_length_and_alphabet_are_as_asked(length: int, alphabet: str) -> None:
     assert len(value) == length and set(value) <= set(_secrets.ALPHABETS[alphabet])
 
 
-def rotation(path: Path, stage: list[str] = [], promote: list[str] = []) -> tuple[_secrets.Plan, dict[str, str]]:  # noqa: B006
+def rotation(path: Path, stage: tuple[str, ...] = (), promote: tuple[str, ...] = ()) -> tuple[_secrets.Plan, dict[str, str]]:
     observed = _secrets.observe(str(path))
     plan = _secrets.diff(observed, WANTED, [], stage, promote)
     values = _secrets.generate(plan, observed, WANTED)
@@ -144,19 +144,19 @@ def rotation(path: Path, stage: list[str] = [], promote: list[str] = []) -> tupl
 def test_a_new_value_is_staged_once_and_takes_the_old_ones_place_when_told(tmp_path: Path) -> None:
     path = tmp_path / "x" / "secrets.json"
     _plan, old = keep(path)
-    plan, both = rotation(path, stage=["password"])
+    plan, both = rotation(path, stage=("password",))
     assert plan.stage == ("password",) and both["password"] == old["password"] != both["password.next"]
     assert re.fullmatch(r"[0-9A-Za-z]{40}", both["password.next"])
-    again, same = rotation(path, stage=["password"])
+    again, same = rotation(path, stage=("password",))
     assert not again.changed and same == both, "a run after a killed one goes on with the same new value"
     assert keep(path)[1] == both, "an ordinary run leaves what is staged"
-    plan, after = rotation(path, promote=["password", "key"])
+    plan, after = rotation(path, promote=("password", "key"))
     assert plan.promote == ("password",) and after == {**old, "password": both["password.next"]} == json.loads(path.read_text())
-    assert not rotation(path, promote=["password"])[0].changed
+    assert not rotation(path, promote=("password",))[0].changed
 
 
 def test_what_was_never_there_needs_no_second_value(tmp_path: Path) -> None:
-    plan, values = rotation(tmp_path / "x" / "secrets.json", stage=["password"])
+    plan, values = rotation(tmp_path / "x" / "secrets.json", stage=("password",))
     assert (plan.create, plan.stage) == (("key", "password"), ()) and set(values) == {"key", "password"}
 
 
