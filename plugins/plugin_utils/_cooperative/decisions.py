@@ -18,7 +18,7 @@ from ansible_collections.meet.coop.plugins.plugin_utils._membership.names import
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import decode, parse
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import Record, Reference
 
-from .files import OUTCOME_FILE, PAGE, DecisionError, Folder, Position, read_folder
+from .files import PAGE, DecisionError, Folder, Position, read_folder
 from .signatures import verify
 from .tally import FINAL, Outcome, path_of, record, render, tally
 
@@ -261,16 +261,16 @@ def existing(path: str) -> bytes:
         raise CoopError(f"{os.path.relpath(path)}: cannot be read: {(exc.strerror or str(exc)).lower()}; check its permissions") from exc
 
 
-def write(path: str, data: bytes) -> None:
-    """Puts a whole file in place at once; readable by all, as the files beside it."""
+def write(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Puts a whole file in place at once; readable by all, as the files beside it, unless said otherwise."""
     # Always the same name, so that what a killed run leaves is used up by the next.
-    beside = os.path.join(os.path.dirname(path), f".{OUTCOME_FILE}.new")
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
     try:
-        with open(beside, "wb") as stream:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(beside, 0o644)
         os.replace(beside, path)
     except OSError as exc:
         raise CoopError(f"{os.path.relpath(path)}: cannot be written: {(exc.strerror or str(exc)).lower()}; check the folder") from exc

@@ -347,9 +347,9 @@ class _Reader:
         if root["id"] != number:
             self.problems.append(problem(root, ("id",), f"{root['id']} stands in the folder of {number}; write {number}"))
         self.check_member(root, ("proposer",), root["proposer"])
-        for key in ("conflict_of_interest", "admits"):
-            for index, member in enumerate(root.get(key, ())):
-                self.check_member(root, (key, index), member)
+        # Not those it admits: who was not admitted need not stay in the register.
+        for index, member in enumerate(root.get("conflict_of_interest", ())):
+            self.check_member(root, ("conflict_of_interest", index), member)
         opened = days["opened"]
         proposer = self.members.get(root["proposer"])
         if proposer and opened and not proposer.active(opened):

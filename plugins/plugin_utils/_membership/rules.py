@@ -313,7 +313,7 @@ class Checker:
 
     def has_left(self, kind: str, name: str) -> bool:
         left = self.records[kind, name].left
-        return self.by_day and left is not None and left <= self.today
+        return left is not None and left <= self.today
 
     def check_producer(self, path: Path, name: object, does: str) -> None:
         """The name has to be that of an active producer member."""
@@ -332,7 +332,8 @@ class Checker:
                 f"member {show(name)} is not a producer, and only a producer {does}; "
                 f"add producer to its classes, or {self.name_producers()}",
             )
-        elif wrong := self.not_active(its):
+        elif not its.suspension(self.today) and (wrong := self.not_active(its)):
+            # A suspension takes vote and services from a member, and nothing from those it looks after.
             self.bad(path, f"member {show(name)} {wrong}; {self.name_producers()}")
 
     def not_active(self, its: Record) -> str | None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import bills, payments, usage
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import bills, hours, payments, usage
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import (
     Bill,
     Exchange,
@@ -417,3 +417,21 @@ def test_whatever_stands_there_it_is_counted_or_refused_with_a_line(kind: str, d
         assert line.startswith(("2026-03/a.yml:", "2026-03.csv:")) and line.isprintable(), line
     for record in found:
         assert record.source.line > 0 and record.source.file == name
+
+
+def test_the_examples_of_the_page_work(tmp_path: pathlib.Path) -> None:
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "money-files.md").read_text(encoding="utf-8")
+    write(tmp_path, "bills/2026-03/hetzner-1.yml", page.split("```yaml\n")[1].split("```")[0])
+    found, said = read(tmp_path, "bills")
+    assert said == [] and found[0].gross == Money(11912, "EUR")
+    start = page.index("    2026-03-02 weekly call")
+    write(tmp_path, "hours/2026-03/agaric.timedot", "".join(f"{line[4:]}\n" for line in page[start:].split("\n\n")[0].splitlines()))
+    worked, problems = hours.read(str(tmp_path), MARCH)
+    assert problems == []
+    assert [(one.hours, one.kind, one.person) for one in worked] == [
+        (Fraction(1), "membership", "ana"),
+        (Fraction(5, 2), "paid", "ana"),
+        (Fraction(3, 2), "gift", "bo"),
+    ]
+    for columns in (usage.COLUMNS, payments.COLUMNS, hours.PLAIN):
+        assert f"`{','.join(columns)}`" in page
