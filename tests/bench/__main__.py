@@ -14,10 +14,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import dns, onboard, tls
+from . import backup, dns, onboard, tls
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {"onboard": onboard.measure, "dns": dns.measure, "tls": tls.measure}
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "onboard": onboard.measure,
+    "dns": dns.measure,
+    "tls": tls.measure,
+    "backup": backup.measure,
+}
 
 
 def main() -> int:

@@ -66,6 +66,7 @@ def _copy_one(folder: int, name: str, path: str) -> bool:
             return False
         with open(path, "xb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
             _dress(writer.fileno(), status)
     return True
 
