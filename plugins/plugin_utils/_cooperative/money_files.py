@@ -106,7 +106,7 @@ class Files:
 
     # -- tables
 
-    def table(self, parts: Sequence[str], text: str, columns: Sequence[str], needed: Sequence[str], aliases: Mapping[str, str] = {},
+    def table(self, parts: Sequence[str], text: str, columns: Sequence[str], needed: Sequence[str], aliases: Mapping[str, str] | None = None,
               others: bool = False) -> list[Row]:  # fmt: skip
         """The rows of a CSV table, below a line that names its columns; C(others) lets in columns nobody needs.
 
@@ -119,7 +119,7 @@ class Files:
         if not rows:
             self.bad(parts, 1, f"is empty; write a first line such as {','.join(needed)}, and one line for each record")
             return []
-        names = self._header(parts, *rows[0], columns, needed, aliases, others)
+        names = self._header(parts, *rows[0], columns, needed, aliases or {}, others)
         if len(self.problems) > before:
             return []
         found = []
