@@ -228,10 +228,10 @@ class Instance:
 class Background:
     """`ansible-playbook -vvv` with one task, running."""
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, arguments: Mapping[str, Any], module: str = MODULE) -> None:
         self.scratch = tempfile.TemporaryDirectory(prefix="container-test-")
         playbook = Path(self.scratch.name) / "play.yml"
-        task = {"name": "Run the instance", MODULE: dict(arguments)}
+        task = {"name": "Run the instance", module: dict(arguments)}
         playbook.write_text(yaml.safe_dump([{"hosts": HOST, "gather_facts": False, "tasks": [task]}]))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ansible", "playbook", "-vvv", "--diff", "-i", str(ansible.INVENTORY / "hosts.yml"), str(playbook)],
