@@ -431,6 +431,7 @@ def test_the_role_backs_up_by_the_clock_and_copies_to_another_machine(backups: B
         "backup_copies": [{"repository": "sftp:root@services.lab.test:/srv/backup-test/copy"}],
         "backup_host_paths": ["/var/lib/meet-coop/records"],
         "backup_metrics_directory": f"{PLACE}/role/metrics",
+        "backup_work_directory": f"{PLACE}/role/work",
     }
     try:
         first = apply_role("backup", HOST, variables)
