@@ -22,6 +22,10 @@ options:
     type: list
     elements: str
     required: true
+  roles:
+    description: Roles that the column C(role) may name. Left out, any but C(SuperAdmin); a role that does not exist is then found later.
+    type: list
+    elements: str
 notes:
   - A person who is not in the table any more keeps the account. Write V(disabled) in column C(state) to close one.
 seealso:
@@ -33,7 +37,7 @@ EXAMPLES = r"""
 - name: Keep the accounts of the table that Sunflower sent
   meet.coop.greenlight_user:
     login_db: greenlight_sunflower
-    users: "{{ query('meet.coop.people', 'sunflower-people.csv') }}"
+    users: "{{ query('meet.coop.people', 'sunflower-people.csv', roles=['User', 'Board']) }}"
 """
 
 RETURN = r"""
@@ -59,6 +63,7 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, str]]:
         """All people of all tables; AnsibleLookupError has one line for each problem."""
         self.set_options(var_options=variables, direct=kwargs)
+        roles: list[str] | None = kwargs.get("roles")
         people: list[dict[str, str]] = []
         for term in terms:
             path = self.find_file_in_search_path(variables, "files", term, ignore_missing=True)
@@ -66,7 +71,7 @@ class LookupModule(LookupBase):
                 raise AnsibleLookupError(f"{term}: there is no such file; name the CSV table, absolute or below files/")
             try:
                 with open(path, "rb") as file:
-                    people += table.read(file.read(table.MAX_BYTES + 1), term)
+                    people += table.read(file.read(table.MAX_BYTES + 1), term, roles)
             except OSError as error:
                 raise AnsibleLookupError(f"{term}: cannot be read: {error.strerror}") from None
             except CoopError as error:

@@ -58,6 +58,12 @@ options:
     description: Octets that a request may carry, apart from Greenlight's upload paths, which have their own limits. For O(upstream) only.
     type: int
     default: 1048576
+  patience:
+    description:
+      - Seconds that a request waits for an upstream that does not answer, such as one that is being replaced.
+      - A request that changes something is not sent twice. It waits only until somebody takes it.
+    type: int
+    default: 5
   trusted_proxies:
     description:
       - Address ranges of proxies in front of this one, whose C(X-Forwarded-*) headers are believed. For O(upstream) only.
@@ -74,6 +80,7 @@ options:
   wait_certificate:
     description:
       - Seconds to wait until each host is served on O(connect) with a certificate that names it and chains to O(ca_file).
+      - An authority that cannot be reached at all is given up after about half a minute.
       - V(0) does not wait.
     type: int
     default: 0
@@ -195,8 +202,9 @@ def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: f
         told = []
         for name, why in missing.items():
             said = certificate.last_error(name, params["acme_log"], started - 3600)
-            told.append(f"{name}: {why}" + (f"; the authority's answer to Caddy was: {said}" if said else ""))
-        raise CoopError(f"not served well after {params['wait_certificate']} s: " + "; ".join(told))
+            when = f", {(started - said[1]) / 60:.0f} minutes before this run," if said and started - said[1] > 30 else ""
+            told.append(f"{name}: {why}" + (f"; the authority's answer to Caddy{when} was: {said[0]}" if said else ""))
+        raise CoopError(f"not served well after {time.time() - started:.0f} s: " + "; ".join(told))
 
 
 def main() -> None:

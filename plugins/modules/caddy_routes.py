@@ -56,6 +56,12 @@ options:
         description: Octets that a request may carry.
         type: int
         default: 1048576
+      patience:
+        description:
+          - Seconds that a request waits for an upstream that does not answer, such as one that is being replaced.
+          - A request that changes something is not sent twice. It waits only until somebody takes it.
+        type: int
+        default: 5
       trusted_proxies:
         description: Address ranges of proxies in front of this one.
         type: list

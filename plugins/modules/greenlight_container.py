@@ -13,10 +13,12 @@ description:
   - Keeps one Greenlight container together with its own Redis, bridge network and storage volume, and waits until it is ready.
   - Ready means more than running. The migrations are proven complete, and the health check is good after a request that
     warms the database connection up; Greenlight's own start script ignores failed migrations.
-  - The container is published on C(127.0.0.1) only, on a port that stays the same across restarts, reboots and replacements.
+  - The container is published on C(127.0.0.1) only, on a port that stays the same across restarts, reboots and replacements. Only
+    O(image_change=beside) moves it, so hand RV(port) on to the edge.
   - A container is replaced only when it differs in something that cannot be changed in place. The old one is kept until the
     new one is proven, and comes back when the new one fails.
-  - Before a new image may migrate the database, the database is dumped; the image is then first tried beside the running container.
+  - Before a new image may migrate the database, the database is dumped, and the image is tried on a copy made from that dump. There it
+    migrates, shows its page and signs somebody in. The copy has no mail, no pool and no files, and is gone afterwards.
   - A run that was killed at any moment is put right by the next one.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
@@ -36,6 +38,7 @@ attributes:
 requirements:
   - docker >= 5.0.0 (the Docker SDK for Python)
   - C(pg_dump) and C(pg_restore) of the server's version or newer, with O(dump=true)
+  - psycopg >= 3.1 (Debian package python3-psycopg), where a new image is tried
 options:
   name:
     description: Id of the instance. Names of containers, network and volume are made from it.
@@ -194,8 +197,35 @@ options:
     type: list
     elements: int
     default: [5100, 5999]
+  image_change:
+    description:
+      - What an O(image) other than the one that runs means. An instance that has never served gets it in any case.
+      - V(replace) stops the old container and starts the new one on its port, which interrupts the service for as long as a start takes.
+      - V(keep) leaves the image that runs, and tells the one that waits as RV(image_waiting). Everything else is kept to its state.
+      - V(beside) starts the new container on another port while the old one serves, and gives it the instance's name once it is proven.
+        Nobody is cut off as long as the edge is told RV(port) afterwards. Both work on one database meanwhile, which is refused when the
+        trial has shown that the old version cannot live with what the new one makes of it.
+      - With V(beside), the image that ran before and still runs (RV(previous)) is back at once, without a new start.
+    type: str
+    choices: [replace, keep, beside]
+    default: replace
+  keep_previous:
+    description:
+      - Seconds that the old container runs on after O(image_change=beside). Requests and WebSockets that it has are finished there.
+      - The first run after that time removes it. Until then the instance uses twice its memory.
+    type: int
+    default: 900
+  allow_interruption:
+    description:
+      - With O(image_change=beside), whether the old container may be stopped for the migration where it cannot live with what that makes.
+      - The database is then dumped again once nobody can write, and goes back to that dump when anything fails, so nothing is lost.
+        Show a maintenance page meanwhile. There is no container to go back to afterwards.
+    type: bool
+    default: false
   rehearse:
-    description: Try a new image beside the running container before replacing it.
+    description:
+      - Try a new image before replacing the running container. Needed for O(image_change=beside).
+      - With O(dump=true), O(login_user) must be allowed to make databases and roles.
     type: bool
     default: true
   dump:
@@ -203,7 +233,8 @@ options:
       - Before a container that has served is replaced by one of another image, dump its database into C(STATE_ROOT/NAME/dumps), readable
         by root alone. The server is reached by O(login_unix_socket) or O(login_host), not by O(database.host).
       - The first and the last dump made before replacing each of the last two containers are kept.
-      - Without a dump nothing is replaced.
+      - Without a dump nothing is replaced. With V(false), a new image is tried on the instance's own database, and
+        O(image_change=beside) is refused.
     type: bool
     default: true
   ready_timeout:
@@ -220,7 +251,8 @@ options:
     default: unix:///var/run/docker.sock
 notes:
   - Uploads are in the volume C(greenlight-NAME-storage); the Redis keeps nothing.
-  - Names that Docker sees during a replacement end in C(.next), C(.rehearsal) and C(.previous).
+  - Names that Docker sees during a replacement end in C(.next), C(.rehearsal) and C(.previous). A copy of the database on which an image
+    is tried is called C(rehearsal_of_NAME); one with what was written before a dump had to be put back, C(aside_of_NAME).
 seealso:
   - module: meet.coop.instance_secrets
   - module: meet.coop.greenlight_database
@@ -257,6 +289,30 @@ EXAMPLES = r"""
       memory: 1g
       cpus: 1.5
   register: instance
+
+- name: Upgrade without cutting anybody off
+  meet.coop.greenlight_container:
+    name: sunflower
+    image: bigbluebutton/greenlight:v3.8.2.4
+    image_change: beside
+    hostname: meet.sunflower.example
+    secret_key_base: "{{ kept.secrets.secret_key_base }}"
+    redis_password: "{{ kept.secrets.redis_password }}"
+    database:
+      host: 10.213.0.1
+      name: greenlight_sunflower
+      user: greenlight_sunflower
+      password: "{{ kept.secrets.database_password }}"
+    bigbluebutton:
+      endpoint: https://pool.example.org/t/sunflower/bigbluebutton/api/
+      secret: "{{ kept.secrets.pool_secret }}"
+  register: instance
+
+- name: Lead people to the new version
+  meet.coop.caddy_route:
+    id: sunflower
+    hosts: [meet.sunflower.example]
+    upstream: "127.0.0.1:{{ instance.port }}"
 
 - name: Stop an instance
   meet.coop.greenlight_container:
@@ -300,6 +356,18 @@ dump:
   returned: success
   type: str
   sample: /var/lib/meet-coop/instances/sunflower/dumps/3f2a9c4b7e60-20260402T031500.dump
+image_waiting:
+  description: The O(image) that waits for an upgrade with O(image_change=keep). Null when the instance runs it.
+  returned: success
+  type: str
+  sample: bigbluebutton/greenlight:v3.8.2.4
+previous:
+  description:
+    - The container before this one, while it still runs after O(image_change=beside), with C(image), C(version), C(port) and C(until).
+    - Null when there is none, and in check mode where something would change.
+  returned: success
+  type: dict
+  sample: {image: 'bigbluebutton/greenlight:v3.7.1', version: v3.7.1, port: 5100, until: '2026-04-02T03:30:00Z'}
 log:
   description: The last lines of the container's log, secrets masked.
   returned: when the instance did not become ready
@@ -333,6 +401,8 @@ def specification(params: dict[str, Any]) -> instance.Spec:
         raise CoopError("resources.cpus must be 0.01 or more, and resources.pids 16 or more")
     if params["ca_file"] and not os.path.isabs(params["ca_file"]):
         raise CoopError(f"ca_file '{params['ca_file']}' is not an absolute path")
+    if params["image_change"] == "beside" and not (params["dump"] and params["rehearse"]):
+        raise CoopError("image_change 'beside' needs dump and rehearse: two versions share one database only after a trial on a copy of it")
     environment = build_environment(
         hostname=params["hostname"],
         secret_key_base=params["secret_key_base"],
@@ -364,6 +434,9 @@ def specification(params: dict[str, Any]) -> instance.Spec:
         port_range=(first, last),
         pull=params["pull"],
         rehearse=params["rehearse"],
+        image_change=params["image_change"],
+        keep_previous=params["keep_previous"],
+        interruption=params["allow_interruption"],
         dump=login(params["database"]["name"], params) if params["dump"] else None,
         ready_timeout=params["ready_timeout"],
         state_root=params["state_root"],
@@ -388,6 +461,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "image_id": result.image_id,
         "version": result.version,
         "dump": result.dump,
+        "image_waiting": result.image_waiting,
+        "previous": result.previous,
         "actions": result.actions,
         "diff": {"before": before, "after": after},
     }
@@ -453,6 +528,9 @@ def argument_spec() -> dict[str, Any]:
             },
         },
         "port_range": {"type": "list", "elements": "int", "default": [5100, 5999]},
+        "image_change": text(choices=["replace", "keep", "beside"], default="replace"),
+        "keep_previous": {"type": "int", "default": 900},
+        "allow_interruption": {"type": "bool", "default": False},
         "rehearse": {"type": "bool", "default": True},
         "dump": {"type": "bool", "default": True},
         **SERVER_ARGUMENTS,

@@ -37,6 +37,16 @@ options:
   password:
     description: The role's password, 16 ASCII characters or more. Required for O(state=present).
     type: str
+  second_login:
+    description:
+      - V(present) makes a second login, called as O(name) with C(_next) added, that acts as the owner, with O(second_password). So two
+        passwords are good while a container is replaced by one that knows the new one.
+      - V(absent) ends its sessions and removes it. Left out, it is not looked at.
+    type: str
+    choices: [present, absent]
+  second_password:
+    description: The second login's password, 16 ASCII characters or more. Required for O(second_login=present).
+    type: str
   connection_limit:
     description: Connections that the role may hold at a time.
     type: int
@@ -133,17 +143,38 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     before, after = databases.diff(desired, observed)
     if not present:
         after = {"role": None, "database": None}
+    second = None
+    if params["second_login"] or not present:
+        wanted = params["second_password"] if present and params["second_login"] == "present" else None
+        second = databases.Second(desired.name, wanted)
+        found = databases.observe_second(connection, second) if connection else None
+        if found is not None or wanted is not None or params["second_login"]:
+            before["second_login"], after["second_login"] = found, databases.wanted_second(second)
     actions = [
         f"{'create' if before[kind] is None else 'change' if after[kind] else 'drop'} {kind} {desired.name}"
         for kind in ("role", "database")
         if before[kind] != after[kind]
     ]
+    second_differs = before.get("second_login") != after.get("second_login")
+    if second is not None and second_differs:
+        verb = "create" if before["second_login"] is None else "change" if after["second_login"] else "drop"
+        actions.append(f"{verb} role {second.login}")
+    copies = databases.copies(connection, desired.name) if connection and not present else []
+    actions += [f"drop copy {name}" for name in copies]
+    if copies:
+        before, after = {**before, "copies": copies}, {**after, "copies": []}
     if actions and not module.check_mode:
         try:
+            if not present and second is not None and second_differs:
+                databases.apply_second(connection, second, before["second_login"])
             if present:
                 databases.apply(connection, desired, observed)
             else:
+                for name in copies:
+                    databases.drop(connection, name, databases.observe(connection, name))
                 databases.drop(connection, desired.name, observed)
+            if present and second is not None and second_differs:
+                databases.apply_second(connection, second, before["second_login"])
         except CoopError:
             raise
         except Exception as error:
@@ -161,6 +192,8 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "password": {"type": "str", "no_log": True},
+            "second_login": {"type": "str", "choices": ["present", "absent"]},
+            "second_password": {"type": "str", "no_log": True},
             "connection_limit": {"type": "int", "default": 20},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "login_host": {"type": "str"},
@@ -169,7 +202,7 @@ def main() -> None:
             "login_user": {"type": "str", "default": "postgres"},
             "login_password": {"type": "str", "no_log": True},
         },
-        required_if=[("state", "present", ["password"])],
+        required_if=[("state", "present", ["password"]), ("second_login", "present", ["second_password"])],
         supports_check_mode=True,
     )
     try:

@@ -116,7 +116,7 @@ options:
           - Greenlight makes a first room at sign-up without asking, also with V(0).
         type: int
       rooms_by_role:
-        description: Another number for some roles, by role name. The roles must exist.
+        description: Another number for some roles, by role name. The roles must exist, or stand in O(roles).
         type: dict
       meeting_minutes:
         description:
@@ -146,6 +146,43 @@ options:
       - V(false) forbids recording in every room. V(true) allows it where it was forbidden.
       - Left alone when not given.
     type: bool
+  roles:
+    description:
+      - Roles of the instance, each with limits of its own. Those not named are left alone, but for O(limits.rooms_per_account).
+      - What a role here does not say is left as it is. A new role begins with what Greenlight itself gives one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the role, without C(,) and C(=). V(Administrator), V(User) and V(Guest) are Greenlight's own.
+        type: str
+        required: true
+      color:
+        description: Colour of the role's mark in lists of people, such as V(#467fcf). A new role without one gets one made from its name.
+        type: str
+      state:
+        description: V(absent) removes the role and is refused as long as an account has it, or who signs up would get it.
+        type: str
+        choices: [present, absent]
+        default: present
+      rooms_per_account:
+        description: Rooms an account of this role may own; as O(limits.rooms_per_account) when left out.
+        type: int
+      permissions:
+        description:
+          - What the role may, by Greenlight's names, each V(true) or V(false). V(CreateRoom), V(SharedList), V(CanRecord), V(ManageUsers),
+            V(ManageRooms), V(ManageRecordings), V(ManageSiteSettings), V(EmailOnSignup), and V(ManageRoles) without O(lock_roles).
+          - Whoever has V(ManageUsers) can give others any role of the instance.
+        type: dict
+        default: {}
+      mail_domains:
+        description:
+          - Who signs up with an address at one of these gets the role. V(example.org) is stored as V(@example.org), as in
+            O(settings.allowed_domains).
+          - As soon as one role has this option, be it empty, O(settings.role_mapping) is made from all roles here.
+        type: list
+        elements: str
   lock_roles:
     description:
       - Sets the permission ManageRoles to V(false) on every role of the instance.
@@ -178,6 +215,22 @@ EXAMPLES = r"""
     meeting_options:
       welcome: Welcome to Sunflower
     record: false
+
+- name: A board with a room more than others, for all who sign up with its addresses; trials have ended
+  meet.coop.greenlight_settings:
+    login_db: greenlight_sunflower
+    limits:
+      rooms_per_account: 1
+    roles:
+      - name: Board
+        color: "#7a5c00"
+        rooms_per_account: 2
+        permissions: {CanRecord: false, ManageUsers: true}
+        mail_domains: [board.sunflower.example]
+      - name: Trial
+        state: absent
+    settings:
+      default_role: User
 
 - name: Take the welcome text away again
   meet.coop.greenlight_settings:
@@ -213,7 +266,7 @@ rooms:
   type: int
   sample: 12
 roles:
-  description: Roles of the instance.
+  description: Roles of the instance after the run.
   returned: when the database exists
   type: list
   elements: str
@@ -280,6 +333,19 @@ def argument_spec() -> dict:
         "meeting_options": {"type": "dict", "default": {}},
         "rooms_configurations": {"type": "dict", "default": {}},
         "record": {"type": "bool"},
+        "roles": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "name": {"type": "str", "required": True},
+                "color": {"type": "str"},
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                "rooms_per_account": {"type": "int"},
+                "permissions": {"type": "dict", "default": {}},
+                "mail_domains": {"type": "list", "elements": "str"},
+            },
+        },
         "lock_roles": {"type": "bool", "default": True},
         **database.GUARD_ARGUMENTS,
     }
@@ -294,6 +360,7 @@ def run(module: AnsibleModule) -> dict:
         rooms_configurations=params["rooms_configurations"],
         record=params["record"],
         lock_roles=params["lock_roles"],
+        role_list=params["roles"],
     )
     if PSYCOPG_IMPORT_ERROR:
         if module.check_mode:

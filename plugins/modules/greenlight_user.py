@@ -16,7 +16,8 @@ description:
     looks them up so.
   - Name, role, verified and status of an account that shall be present are put right when they drift. Its language is given once only.
   - Passwords are hashed on the target by its libcrypt (bcrypt, cost 12) and reach neither a command line nor the database server.
-  - An account that signs in through an identity provider never gets a password or a reset link here.
+  - An account that signs in through an identity provider never gets a password or a reset link here, and keeps the name and the address
+    that the provider gave it; see O(external_accounts).
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.greenlight_database
@@ -106,6 +107,31 @@ options:
       - With it, an account that somebody deleted in Greenlight is not made again. It is told by RV(users[].deleted) and a warning.
       - O(users[].state=absent) forgets the address. In an instance without any account nothing counts as deleted.
     type: path
+  close_others_of_role:
+    description:
+      - Role that only those named in O(users) may use. Every other account that has it is disabled; see RV(closed).
+      - With an empty list, all accounts of the role are. Whoever was given another role is left alone. Greenlight's own roles are refused.
+    type: str
+  take_from_roles:
+    description:
+      - Roles that an account which exists already may have before it is given the one asked for. One with another role is an error.
+      - Left out, accounts of any role are changed.
+    type: list
+    elements: str
+  external_accounts:
+    description:
+      - V(keep) leaves accounts of an identity provider with it.
+      - V(release) makes them accounts of the instance, which need a password, as where an instance has no identity provider any more. Their
+        sessions end.
+    type: str
+    choices: [keep, release]
+    default: keep
+  expected_roles:
+    description:
+      - Roles that an earlier task makes. In check mode, where that task made none, they count as there.
+    type: list
+    elements: str
+    default: []
   repair_session_tokens:
     description:
       - Whether every account of the instance found without session token is given one that nobody knows.
@@ -131,6 +157,16 @@ EXAMPLES = r"""
         language: de
   register: administrators
   no_log: true
+
+- name: Exactly these people have the accounts that the cafe pays for
+  meet.coop.greenlight_user:
+    login_db: greenlight_agaric
+    close_others_of_role: cafe-team
+    take_from_roles: [User]
+    users:
+      - email: kim@cafe.example
+        name: Kim Lee
+        role: cafe-team
 
 - name: One account with a password, one disabled, one removed with its rooms
   meet.coop.greenlight_user:
@@ -201,6 +237,12 @@ users:
       type: list
       elements: str
       returned: when the account was removed
+closed:
+  description: Mail addresses of accounts that were disabled because of O(close_others_of_role).
+  returned: success
+  type: list
+  elements: str
+  sample: []
 counts:
   description: Number of accounts by action, and C(total), the accounts of the instance before the run.
   returned: success
@@ -251,6 +293,10 @@ def argument_spec() -> dict:
         "remove_rooms": {"type": "bool", "default": False},
         "allow_super_admin": {"type": "bool", "default": False},
         "remember": {"type": "path"},
+        "close_others_of_role": {"type": "str"},
+        "take_from_roles": {"type": "list", "elements": "str"},
+        "external_accounts": {"type": "str", "choices": ["keep", "release"], "default": "keep"},
+        "expected_roles": {"type": "list", "elements": "str", "default": []},
         "repair_session_tokens": {"type": "bool", "default": True, "no_log": False},
         **database.GUARD_ARGUMENTS,
     }
@@ -267,6 +313,10 @@ def run(module: AnsibleModule) -> dict:
         allow_super_admin=params["allow_super_admin"],
         repair_session_tokens=params["repair_session_tokens"],
         remembered=kept,
+        close_others_of=params["close_others_of_role"],
+        take_from=params["take_from_roles"],
+        release_external=params["external_accounts"] == "release",
+        expected_roles=params["expected_roles"] if module.check_mode else (),
     )
     base_url = params["base_url"] or ""
     if params["reset_link"] != "never" and not base_url.startswith(("https://", "http://")):
@@ -342,11 +392,13 @@ def result(plan: accounts.AccountPlan, base_url: str, check_mode: bool, total: i
         if outcome.token and not check_mode:
             user["reset_link"] = accounts.reset_url(base_url, outcome.token)
         users.append(user)
+    counts["disabled"] += len(plan.closed)
     return {
         "changed": plan.changed,
         "diff": {"before": plan.before, "after": plan.after},
         "db_missing": db_missing,
         "users": users,
+        "closed": plan.closed,
         "counts": counts,
         "null_session_tokens": len(plan.without_token),
         "null_session_users": plan.without_token,

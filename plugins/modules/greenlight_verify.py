@@ -16,7 +16,7 @@ description:
   - "C(certificate): each name's certificate chains to the authority, names the host, has a third of its lifetime left; aliases redirect."
   - "C(page): the start page carries the member's colour, and its logo the member's name."
   - "C(closed_doors): a stranger is signed in as nobody, and the migration API does not answer."
-  - "C(sign_in): the administrator signs in; C(rooms): rooms stop at the limit."
+  - "C(sign_in): the account signs in and may what it should; C(rooms): rooms stop at the limit."
   - "C(meeting): a meeting started in Greenlight reaches a node with the member's duration and participants."
   - "C(cap): the same asked for ten times too much straight at the pool, with the tenant's secret, is capped."
   - "C(mail): a password-reset mail arrives through the member's SMTP account, with its sender."
@@ -64,7 +64,7 @@ options:
     type: str
     required: true
   email:
-    description: Mail address of an administrator account made for the verification.
+    description: Mail address of an account made for the verification, an administrator's unless O(administrator=false).
     type: str
     required: true
   password:
@@ -97,6 +97,10 @@ options:
       - The checks that need one are skipped and say so.
     type: bool
     default: false
+  administrator:
+    description: Whether the account is to be an administrator's. If not, it must not manage users.
+    type: bool
+    default: true
   sender_email:
     description: The sender that mails must carry. Leave out when the instance sends no mail.
     type: str
@@ -224,6 +228,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "pool_endpoint": {"type": "str", "required": True},
     "pool_secret": {"type": "str", "required": True, "no_log": True},
     "external_sign_in": {"type": "bool", "default": False},
+    "administrator": {"type": "bool", "default": True},
     "sender_email": {"type": "str"},
     "mailbox": {
         "type": "dict",

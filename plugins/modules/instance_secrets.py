@@ -13,6 +13,10 @@ description:
   - Keeps generated secrets in one JSON file that only root can read, and returns them. What is there stays; what is missing is generated.
   - The file is replaced in one step, so that a run killed at any moment leaves the old file or the new one.
   - A damaged file is an error and is never overwritten.
+  - A secret that two sides hold is changed in two steps. O(stage) makes the new value beside the old one; when both sides have it,
+    O(promote) puts it in the old one's place. A run that ends between leaves the new value staged, and the next run goes on with it.
+  - A manifest without values, C(manifest.json) beside the file, says since when each secret is what it is, until when, and who could have
+    read it since.
   - The result holds the secrets; set C(no_log) on the task. The diff names secrets and never shows one.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
@@ -27,7 +31,7 @@ attributes:
     details: Names only.
   idempotent:
     support: partial
-    details: Each run with O(rotate) generates new values.
+    details: Each run with O(rotate) generates new values; O(stage) and O(promote) change nothing a second time.
 options:
   path:
     description: The file. Its directory is made, and closed to all but root.
@@ -41,10 +45,49 @@ options:
     type: dict
     required: true
   rotate:
-    description: Names from O(secrets) to generate anew.
+    description: Names from O(secrets) to generate anew at once.
     type: list
     elements: str
     default: []
+  stage:
+    description: Names from O(secrets) that get a new value beside the one they have, unless one is staged already.
+    type: list
+    elements: str
+    default: []
+  promote:
+    description: Names from O(secrets) whose staged value takes the place of the old one. Where none is staged, nothing is done.
+    type: list
+    elements: str
+    default: []
+  manifest:
+    description: Keep the manifest, and say this in it.
+    type: dict
+    suboptions:
+      instance:
+        description: Name of the instance.
+        type: str
+        required: true
+      readers:
+        description:
+          - Who can read the secrets from now on, people or co-operatives. Whoever could before stays in an entry until the secret is
+            changed, and makes it due.
+        type: list
+        elements: str
+        default: []
+      rotate_days:
+        description: Days after which a secret is to be changed.
+        type: int
+        default: 365
+      given:
+        description: Secrets that people gave and that are in no file of ours, such as V(smtp_password).
+        type: list
+        elements: str
+        default: []
+      changed:
+        description: Those of O(manifest.given) that have just been changed.
+        type: list
+        elements: str
+        default: []
 seealso:
   - module: meet.coop.greenlight_container
 """
@@ -67,11 +110,22 @@ EXAMPLES = r"""
       database_password: {length: 40, alphabet: alphanumeric}
     rotate: [database_password]
   no_log: true
+
+- name: Begin to change one that two sides hold
+  meet.coop.instance_secrets:
+    path: /var/lib/meet-coop/instances/sunflower/secrets.json
+    secrets:
+      pool_secret: {length: 40, alphabet: alphanumeric}
+    stage: [pool_secret]
+    manifest:
+      instance: sunflower
+      readers: [agaric]
+  no_log: true
 """
 
 RETURN = r"""
 secrets:
-  description: Every secret in the file, by name.
+  description: Every secret in the file, by name, without what is staged.
   returned: success
   type: dict
   sample: {"database_password": "…"}
@@ -80,6 +134,33 @@ created:
   returned: success
   type: list
   elements: str
+next:
+  description: The staged values, by the name of their secret.
+  returned: success
+  type: dict
+  sample: {"pool_secret": "…"}
+staged:
+  description: Names of the secrets whose new value was made.
+  returned: success
+  type: list
+  elements: str
+promoted:
+  description: Names of the secrets whose staged value took the place of the old one.
+  returned: success
+  type: list
+  elements: str
+manifest:
+  description: The manifest's entries. They hold no secret.
+  returned: with O(manifest)
+  type: list
+  elements: dict
+  sample: [{"name": "pool_secret", "instance": "sunflower", "made": "2026-11-25", "rotate_by": "2027-11-25", "readers": ["agaric"]}]
+due:
+  description: Which secrets are to be changed, and why.
+  returned: with O(manifest)
+  type: list
+  elements: dict
+  sample: [{"name": "pool_secret", "why": "it was to be changed by 2026-11-01"}]
 rotated:
   description: Names of the secrets that were generated anew.
   returned: success
@@ -87,6 +168,8 @@ rotated:
   elements: str
 """
 
+import datetime
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -106,15 +189,29 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         if unknown:
             raise CoopError(f"secrets.{name} knows length and alphabet, not {', '.join(sorted(unknown))}")
         wanted[name] = rule or {}
+    told = module.params["manifest"]
+    account = (
+        _secrets.Account(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}) if told else None
+    )
+    if account and not 1 <= account.rotate_days <= 36500:
+        raise CoopError("manifest.rotate_days is between 1 and 36500")
+    options = (wanted, module.params["rotate"], module.params["stage"], module.params["promote"])
     observed = _secrets.observe(path)
-    plan = _secrets.diff(observed, wanted, module.params["rotate"])
+    plan = _secrets.diff(observed, *options)
     values = _secrets.generate(plan, observed, wanted)
-    if plan.changed and not module.check_mode:
+    entries_before, entries = _manifest(path, plan, values, account)
+    rewrite = account is not None and entries != sorted(entries_before.values(), key=lambda entry: str(entry["name"]))
+    if (plan.changed or rewrite) and not module.check_mode:
         with _secrets.locked(path):
             again = _secrets.observe(path)
-            todo = _secrets.diff(again, wanted, module.params["rotate"])
+            todo = _secrets.diff(again, *options)
             values = _secrets.generate(todo, again, wanted)
+            entries_before, entries = _manifest(path, todo, values, account)
             _secrets.apply(path, todo, values)
+            # Afterwards: a run that is killed between the two leaves a secret that is younger than it is said to be, not an older one.
+            if account is not None:
+                _secrets.write_manifest(path, entries)
+    staged = {name.removesuffix(_secrets.NEXT): value for name, value in values.items() if name.endswith(_secrets.NEXT)}
     before: dict[str, Any] = {"secrets": sorted(observed.values)}
     after: dict[str, Any] = {"secrets": sorted(values)}
     if plan.rotate:
@@ -125,13 +222,42 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         before["directory_mode"], after["directory_mode"] = observed.directory_mode, "0700"
     if plan.leftovers:
         before["leftovers"], after["leftovers"] = list(plan.leftovers), []
+    if plan.promote:
+        after["promoted"] = list(plan.promote)
+    if rewrite:
+        before["manifest"], after["manifest"] = list(entries_before.values()), entries
+    result: dict[str, Any] = {}
+    if account is not None:
+        result = {"manifest": entries, "due": _secrets.due(entries, account, _today(), staged)}
     return {
-        "changed": plan.changed,
-        "secrets": values,
+        "changed": plan.changed or rewrite,
+        "secrets": {name: value for name, value in values.items() if not name.endswith(_secrets.NEXT)},
+        "next": staged,
+        "staged": list(plan.stage),
+        "promoted": list(plan.promote),
+        **result,
         "created": list(plan.create),
         "rotated": list(plan.rotate),
         "diff": {"before": before, "after": after},
     }
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.timezone.utc).date()
+
+
+def _manifest(
+    path: str, plan: _secrets.Plan, values: dict[str, str], account: _secrets.Account | None
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """The manifest as it is and as it is to be."""
+    if account is None:
+        return {}, []
+    before = _secrets.read_manifest(path)
+    since = _today()
+    if os.path.exists(path):
+        since = datetime.datetime.fromtimestamp(os.stat(path).st_mtime, datetime.timezone.utc).date()
+    names = [name for name in values if not name.endswith(_secrets.NEXT)]
+    return before, _secrets.manifest(before, plan, names, account, _today(), since)
 
 
 def main() -> None:
@@ -141,6 +267,18 @@ def main() -> None:
             # Rules for generating, not secrets: no_log is for the task, which returns them.
             "secrets": {"type": "dict", "required": True, "no_log": False},
             "rotate": {"type": "list", "elements": "str", "default": []},
+            "stage": {"type": "list", "elements": "str", "default": []},
+            "promote": {"type": "list", "elements": "str", "default": []},
+            "manifest": {
+                "type": "dict",
+                "options": {
+                    "instance": {"type": "str", "required": True},
+                    "readers": {"type": "list", "elements": "str", "default": []},
+                    "rotate_days": {"type": "int", "default": 365},
+                    "given": {"type": "list", "elements": "str", "default": []},
+                    "changed": {"type": "list", "elements": "str", "default": []},
+                },
+            },
         },
         supports_check_mode=True,
     )

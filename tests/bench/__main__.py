@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, dns, drill, onboard, tls
+from . import backup, dns, drill, month, onboard, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "onboard": onboard.measure,
     "dns": dns.measure,
     "tls": tls.measure,
+    "upgrade": upgrade.measure,
     "backup": lambda: {**backup.measure(), **drill.measure()},
+    "month": month.measure,
 }
 
 

@@ -247,7 +247,7 @@ def test_a_killed_run_is_put_right_by_the_next(backups: Backups, one: Service) -
     )
     done = backups.backup("bk-one", prune=True)
     assert not done.get("failed"), done
-    assert one.sh(f"ls {PLACE}/work/stage {backups.repository}/locks").split() == [f"{PLACE}/work/stage:", f"{backups.repository}/locks:"]
+    assert one.sh(f"find {PLACE}/work/stage {backups.repository}/locks -mindepth 1") == ""
 
 
 def test_what_is_wrong_with_a_repository_is_one_line(backups: Backups, one: Service) -> None:
@@ -431,6 +431,7 @@ def test_the_role_backs_up_by_the_clock_and_copies_to_another_machine(backups: B
         "backup_copies": [{"repository": "sftp:root@services.lab.test:/srv/backup-test/copy"}],
         "backup_host_paths": ["/var/lib/meet-coop/records"],
         "backup_metrics_directory": f"{PLACE}/role/metrics",
+        "backup_work_directory": f"{PLACE}/role/work",
     }
     try:
         first = apply_role("backup", HOST, variables)

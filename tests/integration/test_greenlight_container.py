@@ -435,7 +435,11 @@ def test_upgrades_good_and_bad(make: Callable[[str], Instance]) -> None:
     assert instance.inspect()["State"]["StartedAt"] == started
     assert instance.serves(first["port"])
     result = instance.truthful(image=IMAGE)
-    steps = [f"dump database {instance.database}", f"rehearse image {IMAGE}", f"recreate container {instance.container}"]
+    steps = [
+        f"dump database {instance.database}",
+        f"rehearse image {IMAGE} on a copy of database {instance.database}",
+        f"recreate container {instance.container}",
+    ]
     assert result["actions"] == steps
     assert (result["version"], result["port"]) == ("v3.8.2.4", first["port"])
     assert instance.docker("exec", instance.container, "cat", "/usr/src/app/storage/kept") == "kept"

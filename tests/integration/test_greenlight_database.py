@@ -97,6 +97,27 @@ def test_what_was_changed_by_hand_is_found_and_repaired(lab: Any, database: Call
     assert sql(lab, f"SELECT rolcanlogin, rolsuper, rolconnlimit FROM pg_authid WHERE rolname = '{NAME}'") == before
 
 
+def test_a_second_login_acts_as_the_owner_until_it_is_closed(lab: Any, database: Callable[..., dict[str, Any]]) -> None:
+    database()
+    second = {"second_login": "present", "second_password": secrets.token_hex(20)}
+    foretold = database(check=True, **second)
+    assert foretold["actions"] == [f"create role {NAME}_next"] and sql(lab, f"SELECT 1 FROM pg_roles WHERE rolname = '{NAME}_next'") == ""
+    # As a run leaves it that was killed after its first statement.
+    sql(lab, f"CREATE ROLE {NAME}_next LOGIN SUPERUSER")
+    made = database(**second)
+    assert made["actions"] == [f"change role {NAME}_next"] and second["second_password"] not in str(made)
+    assert not database(**second)["changed"] and not database()["changed"]
+    held = f"pg_has_role('{NAME}_next', '{NAME}', 'USAGE')"
+    seen = f"SELECT rolcanlogin, rolsuper, rolconfig, {held} FROM pg_roles WHERE rolname = '{NAME}_next'"
+    assert sql(lab, seen) == f"t|f|{{role={NAME}}}|t"
+    closed = database(check=True, second_login="absent"), database(second_login="absent")
+    assert closed[0]["actions"] == closed[1]["actions"] == [f"drop role {NAME}_next"] and closed[0]["diff"] == closed[1]["diff"]
+    assert not database(second_login="absent")["changed"]
+    database(**second)
+    assert database(state="absent")["actions"] == [f"drop role {NAME}", f"drop database {NAME}", f"drop role {NAME}_next"]
+    assert sql(lab, f"SELECT count(*) FROM pg_roles WHERE rolname LIKE '{NAME}%'") == "0"
+
+
 def test_half_done_work_of_a_killed_run_is_finished(lab: Any, database: Callable[..., dict[str, Any]]) -> None:
     """The statements of apply, cut after each: role only; role and a database still open to all."""
     sql(lab, f"CREATE ROLE {NAME} LOGIN")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.meet.coop.plugins.module_utils._edge import admin as admin_module
+from ansible_collections.meet.coop.plugins.module_utils._edge import certificate
 from ansible_collections.meet.coop.plugins.module_utils._edge.admin import Admin, AdminRefused, AdminUnreachable, ConfigChanged
 from ansible_collections.meet.coop.plugins.module_utils._edge.certificate import last_error
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
@@ -150,11 +151,37 @@ def test_last_word_of_the_authority(tmp_path: Path) -> None:
         {"ts": 103.0, "identifier": "a.example", "msg": "no error here"},
     ]
     log.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + "not json\n[]\n")
-    assert last_error("a.example", str(log), 60) == "HTTP 400 bad"
-    assert last_error("b.example", str(log), 60) == "[b.example] Obtain: other"
+    assert last_error("a.example", str(log), 60) == ("HTTP 400 bad", 100.0)
+    assert last_error("b.example", str(log), 60) == ("[b.example] Obtain: other", 101.0)
     assert last_error("a.example", str(log), 200) is None
     assert last_error("c.example", str(log), 0) is None
     assert last_error("a.example", str(tmp_path / "none"), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "given_up"),
+    [
+        ("performing request: Get \"https://acme.example/dir\": dial tcp 192.0.2.1:443: connect: connection refused", True),
+        ("HTTP 503 urn:ietf:params:acme:error:serverInternal", False),
+        ("HTTP 500 without a word", False),
+    ],
+)
+def test_an_authority_out_of_reach_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str, given_up: bool) -> None:
+    """Nobody listens for the name either, so only the authority's words tell the cases apart."""
+    monkeypatch.setattr(certificate, "_RETRY", 0.05)
+    log, nudges = tmp_path / "acme.log", []
+
+    def say(*_since: float) -> None:
+        nudges.append(1)
+        log.open("a").write(json.dumps({"ts": time.time() + 0.01, "identifier": "a.example", "error": error}) + "\n")
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        begun = time.monotonic()
+        missing = certificate.wait(["a.example"], unused.getsockname(), None, 3, nudge=say, log=str(log), fresh=False)
+    assert "nobody answers" in missing["a.example"]
+    assert (time.monotonic() - begun < 2.5) is given_up
+    assert (len(nudges) == 4) is given_up
 
 
 def test_attempts_are_restarted_once_for_all_runs(serve: Callable[..., tuple[str, list[bytes]]], tmp_path: Path) -> None:

@@ -150,3 +150,13 @@ def test_binding_keys_that_caddy_would_not_read(key_id: str, mac_key: str) -> No
     with pytest.raises(CoopError, match="^acme_eab: (key_id|mac_key) ") as caught:
         binding_key(key_id, mac_key)
     assert not mac_key or mac_key not in str(caught.value)
+
+
+def test_a_route_waits_as_long_as_it_is_told() -> None:
+    def waits(made: Route) -> set[str]:
+        inner = made.as_config()["handle"][0]["routes"]
+        return {one["load_balancing"]["try_duration"] for part in inner for one in part["handle"] if one["handler"] == "reverse_proxy"}
+
+    assert waits(route("a")) == {"5s"} and waits(route("a", patience=120)) == {"120s"}
+    with pytest.raises(RouteError, match="patience 601 is not between 0 and 600 seconds"):
+        route("a", patience=601)

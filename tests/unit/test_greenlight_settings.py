@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, limits, settings
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, limits, roles, settings
 
 SCHEMA = database.Schema("3.8.1", "20260402000000", "20260402000001", database.KNOWN_DATA, ())
 DOMAIN = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?){1,3}", fullmatch=True)
@@ -148,3 +148,138 @@ def test_the_settings_of_a_release_are_known_by_their_migration() -> None:
     for setting in settings.SETTINGS.values():
         assert setting.since in database.KNOWN_DATA, setting
     assert max(database.KNOWN_DATA) == database.RELEASES[0][0]
+
+
+# -- roles
+
+
+def with_roles(wish: settings.Desired, users: int = 0, **rows: str) -> settings.Observed:
+    """A fresh installation with further roles (name: colour), each with ``users`` accounts."""
+    seen = seeded(wish)
+    for name in limits.PERMISSIONS:
+        seen.roles.rows[name.lower()] = [roles.Found(name, name, "", 1)]
+    for name, color in rows.items():
+        seen.roles.rows[name.lower()] = [roles.Found(name, name, color, users)]
+        seen.limits.roles[name] = name
+        for permission, value in limits.PERMISSIONS["User"].items():
+            seen.limits.role_permissions[name, permission] = [(f"{name} {permission}", value)]
+    seen.roles.default = ["User"]
+    return seen
+
+
+BOARD = {"name": "Board", "color": "#AABBCC", "rooms_per_account": 2, "permissions": {"CanRecord": False, "ManageUsers": True}}
+
+
+def test_a_new_role_has_every_permission() -> None:
+    wish = settings.desired(room_limits={"rooms_per_account": 1}, role_list=[BOARD])
+    plan = settings.diff(with_roles(wish), wish)
+    made = {key.rpartition(".")[2]: value for key, value in plan.after.items() if key.startswith("role_permissions.Board.")}
+    assert set(made) == set(limits.PERMISSIONS["User"])
+    assert (made["RoomLimit"], made["CanRecord"], made["ManageUsers"], made["ManageRoles"]) == ("2", "false", "true", "false")
+    assert made["AccessToVisibilities"] == limits.VISIBILITIES and plan.after["roles.Board"] == "#aabbcc"
+    assert plan.after["role_permissions.User.RoomLimit"] == "1"
+
+
+def test_only_drift_of_a_role_is_repaired() -> None:
+    wish = settings.desired(lock_roles=False, role_list=[BOARD])
+    seen = with_roles(wish, Board="#000000")
+    for permission, value in (("RoomLimit", "2"), ("CanRecord", "true"), ("ManageUsers", "true"), ("ManageRooms", "true")):
+        seen.limits.role_permissions["Board", permission] = [(permission, value)]
+    plan = settings.diff(seen, wish)
+    assert plan.after == {"roles.Board": "#aabbcc", "role_permissions.Board.CanRecord": "false"}
+
+
+@pytest.mark.parametrize(
+    ("users", "sites", "stored", "words"),
+    [
+        (3, {}, [], "3 account(s) have it; give them another role"),
+        (0, {}, ["Trial"], "who signs up gets it"),
+        (0, {"default_role": "Trial"}, [], "who signs up gets it"),
+        (0, {"role_mapping": "Trial=@x.test"}, [], "people of some mail domains get it"),
+        (0, {"default_role": "User", "role_mapping": ""}, ["Trial"], None),
+        (0, {}, [], None),
+    ],
+)
+def test_a_role_goes_when_nobody_can_have_it(users: int, sites: dict[str, Any], stored: list[str], words: str | None) -> None:
+    wish = settings.desired(settings=sites, lock_roles=False, role_list=[{"name": "Trial", "state": "absent"}])
+    seen = with_roles(wish, users, Trial="#111111")
+    seen.roles.default = stored
+    if words:
+        with pytest.raises(CoopError, match=re.escape(words)):
+            settings.diff(seen, wish)
+        return
+    plan = settings.diff(seen, wish)
+    assert plan.after["roles.Trial"] is None and not any(key.startswith("role_permissions.Trial") for key in plan.after)
+    assert [step.sql.split()[2] for step in plan.steps if step.sql.startswith("DELETE")] == ["public.role_permissions", "public.roles"]
+    # It is gone already: nothing to do.
+    assert not any(key.startswith("roles.") for key in settings.diff(with_roles(wish), wish).after)
+
+
+def test_a_role_that_differs_in_its_capitals_is_refused() -> None:
+    wish = settings.desired(role_list=[BOARD])
+    with pytest.raises(CoopError, match="there is a role 'board' already"):
+        settings.diff(with_roles(wish, board="#000000"), wish)
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ({"name": "SuperAdmin"}, "passes every limit"),
+        ({"name": "guest"}, "write Guest"),
+        ({"name": "User", "state": "absent"}, "cannot be removed"),
+        ({"name": "a,b"}, "name must be one line"),
+        ({"name": "x\ny"}, "name must be one line"),
+        ({"name": "B", "color": "red"}, "color must be one such as"),
+        ({"name": "B", "rooms_per_account": -1}, "0 or more"),
+        ({"name": "B", "permissions": {"RoomLimit": "5"}}, "there is no permission 'RoomLimit' that can be granted"),
+        ({"name": "B", "permissions": {"CanRecord": "maybe"}}, "must be true or false"),
+        ({"name": "B", "permissions": {"ManageRoles": True}}, "contradicts lock_roles"),
+    ],
+)
+def test_roles_that_cannot_be(role: dict[str, Any], words: str) -> None:
+    with pytest.raises(CoopError, match=re.escape(words)) as caught:
+        settings.desired(role_list=[role])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_limit_said_twice_differently_is_refused() -> None:
+    with pytest.raises(CoopError, match="contradicts rooms_per_account"):
+        settings.desired(room_limits={"rooms_by_role": {"Board": 3}}, role_list=[BOARD])
+
+
+ROLE = st.fixed_dictionaries({"name": st.text(max_size=8)}, optional={"color": ANYTHING, "rooms_per_account": ANYTHING})
+
+
+@given(st.lists(ROLE, max_size=3))
+def test_any_role_is_taken_or_refused_in_one_line(wanted: list[dict[str, Any]]) -> None:
+    try:
+        wish = settings.desired(role_list=wanted)
+    except CoopError as exc:
+        assert "\n" not in str(exc)
+        return
+    plan = settings.diff(with_roles(wish), wish)
+    made = {key.removeprefix("roles.") for key in plan.after if key.startswith("roles.")}
+    assert plan.changed and {role.name for role in wish.roles} <= {*limits.PERMISSIONS, *made}
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_a_colour_made_from_a_name_is_one(name: str) -> None:
+    assert re.fullmatch("#[0-9a-f]{6}", roles.default_color(name)) and roles.default_color(name) == roles.default_color(name)
+
+
+def test_mail_domains_of_roles_make_the_mapping() -> None:
+    """As greenlight app/services/user_creator.rb reads it: the first rule whose end fits counts."""
+    wish = settings.desired(
+        role_list=[
+            {"name": "Board", "mail_domains": ["Board.example", ".staff.example"]},
+            {"name": "Old", "state": "absent", "mail_domains": ["old.example"]},
+            {"name": "team"},
+        ]
+    )
+    assert wish.settings == {"RoleMapping": "Board=@board.example,Board=.staff.example"}
+    assert settings.desired(role_list=[{"name": "Board", "mail_domains": []}]).settings == {"RoleMapping": ""}
+    assert settings.desired(role_list=[{"name": "team"}]).settings == {}
+    with pytest.raises(CoopError, match="is made from mail_domains"):
+        settings.desired(settings={"role_mapping": "x=y"}, role_list=[{"name": "Board", "mail_domains": []}])
+    with pytest.raises(CoopError, match="mail_domains must be ones such as"):
+        settings.desired(role_list=[{"name": "Board", "mail_domains": ["a,b=c"]}])

@@ -154,3 +154,14 @@ def test_the_lookup_finds_files_and_tells_what_is_wrong(tmp_path: Path) -> None:
         lookup(tmp_path, "bad.csv")
     with pytest.raises(AnsibleError, match="none.csv: there is no such file"):
         lookup(tmp_path, "none.csv")
+
+
+def test_a_role_that_the_service_does_not_have_is_told_by_line() -> None:
+    text = b"name,email,role\nAda,ada@x.test,Board\nBob,bob@x.test,board\nCy,cy@x.test,\nDi,di@x.test,Chair\n"
+    assert [person.get("role") for person in table.read(text, "people.csv")] == ["Board", "board", None, "Chair"]
+    with pytest.raises(table.TableError) as caught:
+        table.read(text, "people.csv", ["User", "Board"])
+    assert str(caught.value).splitlines() == [
+        f'people.csv:{line}: role "{role}" is no role of this service; write one of User, Board (capitals count), or leave it empty'
+        for line, role in ((3, "board"), (5, "Chair"))
+    ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -130,3 +131,87 @@ def test_length_and_alphabet_are_as_asked(length: int, alphabet: str) -> None:
     observed = _secrets.Observed()
     value = _secrets.generate(_secrets.diff(observed, wanted, []), observed, wanted)["one"]
     assert len(value) == length and set(value) <= set(_secrets.ALPHABETS[alphabet])
+
+
+def rotation(path: Path, stage: tuple[str, ...] = (), promote: tuple[str, ...] = ()) -> tuple[_secrets.Plan, dict[str, str]]:
+    observed = _secrets.observe(str(path))
+    plan = _secrets.diff(observed, WANTED, [], stage, promote)
+    values = _secrets.generate(plan, observed, WANTED)
+    _secrets.apply(str(path), plan, values)
+    return plan, values
+
+
+def test_a_new_value_is_staged_once_and_takes_the_old_ones_place_when_told(tmp_path: Path) -> None:
+    path = tmp_path / "x" / "secrets.json"
+    _plan, old = keep(path)
+    plan, both = rotation(path, stage=("password",))
+    assert plan.stage == ("password",) and both["password"] == old["password"] != both["password.next"]
+    assert re.fullmatch(r"[0-9A-Za-z]{40}", both["password.next"])
+    again, same = rotation(path, stage=("password",))
+    assert not again.changed and same == both, "a run after a killed one goes on with the same new value"
+    assert keep(path)[1] == both, "an ordinary run leaves what is staged"
+    plan, after = rotation(path, promote=("password", "key"))
+    assert plan.promote == ("password",) and after == {**old, "password": both["password.next"]} == json.loads(path.read_text())
+    assert not rotation(path, promote=("password",))[0].changed
+
+
+def test_what_was_never_there_needs_no_second_value(tmp_path: Path) -> None:
+    plan, values = rotation(tmp_path / "x" / "secrets.json", stage=("password",))
+    assert (plan.create, plan.stage) == (("key", "password"), ()) and set(values) == {"key", "password"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"stage": ["other"]}, "stage names other"),
+        ({"promote": ["other"]}, "promote names other"),
+        ({"stage": ["key"], "promote": ["key"]}, "key stands in two"),
+        ({"rotate": ["key"], "stage": ["key"]}, "key stands in two"),
+    ],
+)
+def test_steps_that_cannot_be(options: dict[str, list[str]], said: str) -> None:
+    with pytest.raises(CoopError, match=said):
+        _secrets.diff(_secrets.Observed(), WANTED, options.pop("rotate", []), **options)
+    with pytest.raises(CoopError, match="ends in .next"):
+        _secrets.diff(_secrets.Observed(), {"key.next": {}}, [])
+
+
+NOW, THEN = datetime.date(2026, 11, 25), datetime.date(2026, 1, 1)
+
+
+def entries(account: _secrets.Account, plan: _secrets.Plan, before: dict[str, Any], today: datetime.date = NOW) -> dict[str, Any]:
+    return {entry["name"]: entry for entry in _secrets.manifest(before, plan, ["key", "password"], account, today, THEN)}
+
+
+def test_the_manifest_remembers_who_could_read_until_the_secret_is_another() -> None:
+    first = entries(_secrets.Account("sun", ("agaric", "rosa"), 300, ("smtp_password",)), _secrets.Plan(), {})
+    assert (first["key"]["made"], first["key"]["rotate_by"]) == ("2026-01-01", "2026-10-28")
+    assert first["smtp_password"]["made"] == "2026-11-25"
+    without = _secrets.Account("sun", ("agaric",), 365, ("smtp_password",))
+    second = entries(without, _secrets.Plan(), first)
+    assert second["key"]["readers"] == ["agaric", "rosa"] and second["key"]["rotate_by"] == "2027-01-01"
+    why = {row["name"]: row["why"] for row in _secrets.due(second.values(), without, NOW)}
+    assert set(why) == {"key", "password", "smtp_password"} and why["key"] == "rosa could read it and may not any more"
+    changed = _secrets.Account("sun", ("agaric",), 365, ("smtp_password",), ("smtp_password",))
+    third = entries(changed, _secrets.Plan(promote=("key",)), second)
+    assert [third[name]["readers"] for name in ("key", "password", "smtp_password")] == [["agaric"], ["agaric", "rosa"], ["agaric"]]
+    assert [row["name"] for row in _secrets.due(third.values(), without, NOW, staged=["key"])] == ["key", "password"]
+    assert entries(without, _secrets.Plan(), third, NOW + datetime.timedelta(days=30)) == third
+    late = _secrets.due(third.values(), _secrets.Account("sun", ("agaric", "rosa")), datetime.date(2027, 6, 1))
+    assert [row["why"] for row in late] == ["it was to be changed by 2027-01-01"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        '{"a": 1}',
+        '[{"name": "a"}]',
+        '[{"name": "a", "made": "x", "readers": []}]',
+        '[{"name": "a", "made": "2026-01-01", "readers": "b"}]',
+    ],
+)
+def test_a_damaged_manifest_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(CoopError, match="manifest.json is damaged"):
+        _secrets.read_manifest(str(tmp_path / "secrets.json"))

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options, config.read(options.config)))
     except CoopError as error:
-        print(f"coop-backup: {error}", file=sys.stderr)
+        sys.stderr.write(f"coop-backup: {error}\n")
         return 1
 
 
@@ -76,14 +76,14 @@ def _run(options: argparse.Namespace, kept: Mapping[str, Any]) -> int:
     report = runs.run(job, True, kept["metrics"] or None)
     for outcome in report.outcomes:
         if not outcome.error:
-            print(f"{outcome.name}: snapshot {(outcome.snapshot or '')[:8]}, {outcome.size} bytes, {outcome.seconds:.1f} s")
+            sys.stdout.write(f"{outcome.name}: snapshot {(outcome.snapshot or '')[:8]}, {outcome.size} bytes, {outcome.seconds:.1f} s\n")
     for action in report.upkeep:
-        print(action)
+        sys.stdout.write(f"{action}\n")
     if not report.errors:
         done.update({name: now for name, due in (("pruned", prune), ("checked", check)) if due})
         runs.write_file(path, json.dumps(done) + "\n")
     for error in report.failed:
-        print(f"coop-backup: {error}", file=sys.stderr)
+        sys.stderr.write(f"coop-backup: {error}\n")
     return 1 if report.failed else 0
 
 
@@ -100,7 +100,7 @@ def _upkeep(path: str) -> dict[str, int]:
 def _list(options: argparse.Namespace, kept: Mapping[str, Any]) -> int:
     tags = runs.tags_of(options.instance) if options.instance else []
     for one in restic.snapshots(restic.repository_of(kept), *tags):
-        print(f"{one.short}  {restic.stamp(one.time)}  {one.mark('instance') or 'host ' + one.host}")
+        sys.stdout.write(f"{one.short}  {restic.stamp(one.time)}  {one.mark('instance') or 'host ' + one.host}\n")
     return 0
 
 
@@ -110,9 +110,9 @@ def _check(options: argparse.Namespace, kept: Mapping[str, Any]) -> int:
     for repository in repositories:
         try:
             restic.verify(repository, options.share)
-            print(f"repository {repository.shown} is whole")
+            sys.stdout.write(f"repository {repository.shown} is whole\n")
         except CoopError as error:
-            print(f"coop-backup: {error}", file=sys.stderr)
+            sys.stderr.write(f"coop-backup: {error}\n")
             failed = 1
     return failed
 
@@ -123,7 +123,7 @@ def _restore_host(options: argparse.Namespace, kept: Mapping[str, Any]) -> int:
     found = [one for one in restic.snapshots(repository, runs.HOST) if one.host == of]
     chosen = restic.choose(found, options.snapshot, f"host {of}", f"repository {repository.shown}")
     restic.restore(repository, chosen.id, options.target)
-    print(f"the files of host {of} from {restic.stamp(chosen.time)} are below {options.target}")
+    sys.stdout.write(f"the files of host {of} from {restic.stamp(chosen.time)} are below {options.target}\n")
     return 0
 
 

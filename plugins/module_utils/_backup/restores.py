@@ -102,7 +102,6 @@ class Observed:
     """What would be lost, in words; nothing where there is no such instance."""
     containers: tuple[str, ...] = ()
     """Those that run."""
-    volume: bool = False
     note: Mapping[str, Any] | None = None
     receipt: Mapping[str, Any] = field(default_factory=dict)
     whole: bool = False
@@ -158,18 +157,11 @@ def observe(request: Request, engine: Engine | None) -> Observed:
     chosen = restic.choose(found, request.snapshot, request.source, f"repository {request.repository.shown}")
     note = _read(os.path.join(request.directory, NOTE))
     begun = _read(os.path.join(request.directory, BEGUN))
-    rows, running, volume = [], [], None
-    if engine is not None:
-        pattern = rf"^/?{re.escape(instance.container)}(\.next|\.rehearsal|\.previous|-redis)?$"
-        for row in engine.containers(name=pattern):
-            one = engine.container(row["Id"])
-            if one is not None:
-                rows.append(one["Name"].lstrip("/"))
-                running += [one["Name"].lstrip("/")] if occupies(one) else []
-        volume = engine.volume(instance.volume)
+    there = _containers(engine, instance)
+    volume = engine.volume(instance.volume) if engine is not None else None
     tables = _tables(instance.login)
     secrets = os.path.exists(os.path.join(instance.directory, manifest.SECRETS))
-    living = [f"container {name}" for name in sorted(rows) if not name.endswith("-redis")]
+    living = [f"container {name}" for name in there if not name.endswith("-redis")]
     if tables is not None and tables > 0:
         living.append(f"database {instance.login.db} with {tables} tables")
     if secrets:
@@ -181,12 +173,20 @@ def observe(request: Request, engine: Engine | None) -> Observed:
     return Observed(
         chosen=chosen,
         living=tuple(living),
-        containers=tuple(sorted(running)),
-        volume=volume is not None,
+        containers=tuple(name for name, runs_ in there.items() if runs_),
         note=note,
         receipt=_read(request.receipt) or {},
         whole=bool(tables) and (secrets or request.clone),
     )
+
+
+def _containers(engine: Engine | None, instance: Instance) -> dict[str, bool]:
+    """The instance's containers, whatever a replacement calls them meanwhile, and whether they run."""
+    if engine is None:
+        return {}
+    pattern = rf"^/?{re.escape(instance.container)}(\.next|\.rehearsal|\.previous|-redis)?$"
+    found = (engine.container(row["Id"]) for row in engine.containers(name=pattern))
+    return dict(sorted((one["Name"].lstrip("/"), occupies(one)) for one in found if one is not None))
 
 
 def _tables(login: Login) -> int | None:
@@ -395,15 +395,11 @@ def _switch(request: Request, engine: Engine | None, note: Mapping[str, Any], re
 
 def _stop(request: Request, engine: Engine | None) -> bool:
     """Stop whatever of the instance runs; whether there was anything at all."""
-    if engine is None:
-        return False
-    pattern = rf"^/?{re.escape(request.instance.container)}(\.next|\.rehearsal|\.previous|-redis)?$"
-    there = engine.containers(name=pattern)
-    for row in there:
-        one = engine.container(row["Id"])
-        if one is not None and occupies(one):
-            with explained(f"Docker cannot stop {request.instance.container}"):
-                engine.sdk.stop(row["Id"], timeout=STOP_SECONDS)
+    there = _containers(engine, request.instance)
+    for name, running in there.items():
+        if running and engine is not None:
+            with explained(f"Docker cannot stop {name}"):
+                engine.sdk.stop(name, timeout=STOP_SECONDS)
     return bool(there)
 
 

@@ -262,7 +262,7 @@ def _open(job: Job, repository: Repository, report: Report, write: bool, source:
             raise
         if repository.shown in _known(job.work):
             raise restic.ResticError(
-                f"{error}; it was there before, so no new one is made in its place."
+                f"{error} It was there before, so no new one is made in its place."
                 f" If it is lost for good, remove its line from {os.path.join(job.work, KNOWN)}",
                 error.kind,
             ) from error

@@ -22,6 +22,8 @@ _RETRY = 3.0
 _RECENT = 10.0
 _BROKEN_OFF = "context canceled"
 _REFUSAL = "urn:ietf:params:acme:error:"
+_AWAY = re.compile(r"dial tcp|no such host|i/o timeout|context deadline exceeded|connection re(fused|set)|no route to host")
+_ROUNDS_AWAY = 4
 _LOG_TAIL = 512 * 1024
 
 
@@ -76,27 +78,31 @@ def wait(
 
     After a failure Caddy pauses for a minute and longer. C(nudge) makes it try at once, unless that was done since the Unix time it is
     given. It is called at the first look unless the route is C(fresh), and after failures that are not the authority's own refusal (it
-    was down, or spoke badly), since refusals count against its limits.
+    was down, or spoke badly), since refusals count against its limits. An authority that could not be reached four times in a row, about
+    half a minute, is not waited for any longer.
     """
     trust = context(ca_file)
     deadline = time.monotonic() + seconds
     waiting = {host: found for host in hosts if (found := fault(host, address, trust))}
-    tried, pause = time.time(), _RETRY
+    tried, pause, away = time.time(), _RETRY, 0
     if waiting and nudge and not fresh:
         nudge(tried - _RECENT)
     while waiting and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         waiting = {host: found for host in waiting if (found := fault(host, address, trust))}
         if waiting and nudge and time.time() - tried > pause:
-            errors = [error for host in waiting if (error := last_error(host, log, tried))]
+            errors = [found[0] for host in waiting if (found := last_error(host, log, tried))]
             if errors and not any(_REFUSAL in error for error in errors):
+                away = away + 1 if all(_AWAY.search(error) for error in errors) else 0
+                if away == _ROUNDS_AWAY:
+                    break
                 nudge(time.time() - _RETRY)
                 tried, pause = time.time(), pause * 1.5
     return waiting
 
 
-def last_error(host: str, log: str | None, since: float) -> str | None:
-    """Caddy's last word about a host in its ACME log (one JSON object a line), not older than the Unix time given."""
+def last_error(host: str, log: str | None, since: float) -> tuple[str, float] | None:
+    """Caddy's last word about a host in its ACME log (one JSON object a line), not older than the Unix time given, and its own time."""
     if not log:
         return None
     try:
@@ -115,7 +121,6 @@ def last_error(host: str, log: str | None, since: float) -> str | None:
             continue
         named = {entry.get("identifier"), *(entry.get("identifiers") or [])}
         if host in named or f"[{host}]" in str(entry["error"]) or str(entry["error"]).startswith(f"{host}: "):
-            if float(entry.get("ts") or 0) < since:
-                return None
-            return " ".join(str(entry["error"]).split())
+            said = float(entry.get("ts") or 0)
+            return None if said < since else (" ".join(str(entry["error"]).split()), said)
     return None

@@ -48,6 +48,7 @@ def keep(store: Store, items: Sequence[Mapping[str, Any]], write: bool) -> Kept:
                 maintenance=item["state"] == "maintenance",
                 trusted_proxies=item["trusted_proxies"],
                 body_limit=item["body_limit"],
+                patience=item["patience"],
             )
     after = {route_id: route.as_config() if route else None for route_id, route in wanted.items()}
     running, saved = store.observe()

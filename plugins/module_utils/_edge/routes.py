@@ -22,6 +22,7 @@ ROUTES = "/config/apps/http/servers/edge/routes"
 PREFIX = "route-"
 
 DEFAULT_BODY_LIMIT = 1024**2
+DEFAULT_PATIENCE = 5
 
 ROUTE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "id": {"type": "str", "required": True},
@@ -30,6 +31,7 @@ ROUTE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "handlers": {"type": "list", "elements": "dict"},
     "static": {"type": "dict", "default": {}},
     "body_limit": {"type": "int", "default": DEFAULT_BODY_LIMIT},
+    "patience": {"type": "int", "default": DEFAULT_PATIENCE},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["present", "maintenance", "absent"], "default": "present"},
 }
@@ -88,6 +90,8 @@ class Route:
     maintenance: bool = False
     trusted_proxies: tuple[str, ...] = ()
     body_limit: int = DEFAULT_BODY_LIMIT
+    #: Seconds that a request waits for an upstream that does not answer.
+    patience: int = DEFAULT_PATIENCE
 
     @property
     def key(self) -> str:
@@ -141,7 +145,7 @@ class Route:
             "handler": "reverse_proxy",
             "upstreams": [{"dial": self.upstream}],
             "headers": {"request": {"delete": list(FORGEABLE), "set": {"X-Real-Ip": ["{http.request.remote.host}"]}}},
-            "load_balancing": {"try_duration": "5s", "try_interval": "250ms"},
+            "load_balancing": {"try_duration": f"{self.patience}s", "try_interval": "250ms"},
         }
         if self.trusted_proxies:
             proxy["trusted_proxies"] = list(self.trusted_proxies)
@@ -188,6 +192,7 @@ def make_route(
     maintenance: bool = False,
     trusted_proxies: Sequence[str] = (),
     body_limit: int = DEFAULT_BODY_LIMIT,
+    patience: int = DEFAULT_PATIENCE,
 ) -> Route:
     """A checked route. Raises RouteError with one line."""
     check_id(route_id)
@@ -204,6 +209,8 @@ def make_route(
         raise RouteError(f"route '{route_id}': write either upstream or handlers")
     if upstream is not None and not _UPSTREAM.fullmatch(upstream):
         raise RouteError(f"route '{route_id}': upstream '{upstream}' is not HOST:PORT such as 127.0.0.1:5000")
+    if not 0 <= patience <= 600:
+        raise RouteError(f"route '{route_id}': patience {patience} is not between 0 and 600 seconds")
     clean_static = {}
     for prefix, directory in (static or {}).items():
         path = "/" + prefix.strip("/")
@@ -219,6 +226,7 @@ def make_route(
         maintenance=maintenance,
         trusted_proxies=tuple(trusted_proxies),
         body_limit=body_limit,
+        patience=patience,
     )
 
 

@@ -89,6 +89,14 @@ class Desired:
     repair_session_tokens: bool = True
     remembered: frozenset[str] = frozenset()
     """Digests (``remembrance.digest``) of addresses that had an account once: a person deleted since is not made again."""
+    close_others_of: str | None = None
+    """Role whose other accounts, those not named, are disabled."""
+    take_from: frozenset[str] | None = None
+    """Roles an account found may have before it is moved to the one wished for; None: any."""
+    release_external: bool = False
+    """Whether accounts of an identity provider become accounts with a password."""
+    expected_roles: frozenset[str] = frozenset()
+    """Roles that are made before this is carried out; for predictions only."""
 
 
 @dataclass
@@ -154,6 +162,8 @@ class Outcome:
 @dataclass
 class AccountPlan(Plan):
     outcomes: list[Outcome] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    """Addresses not named that are disabled because of their role."""
     without_token: list[str] = field(default_factory=list)
 
 
@@ -165,6 +175,10 @@ def desired(
     allow_super_admin: bool = False,
     repair_session_tokens: bool = True,
     remembered: frozenset[str] = frozenset(),
+    close_others_of: str | None = None,
+    take_from: Iterable[str] | None = None,
+    release_external: bool = False,
+    expected_roles: Iterable[str] = (),
 ) -> Desired:
     """Check a wish. Raises AccountError naming everything that is wrong, in one line and without any password."""
     problems: list[str] = []
@@ -198,14 +212,29 @@ def desired(
             problems.append(f"{where}: is named twice")
         seen.add((account.provider, email))
         accounts.append(account)
+    if close_others_of in ("Administrator", "User", "Guest", SUPER_ROLE):
+        problems.append(f"close_others_of: {close_others_of} is Greenlight's own role, which people have whom nobody names")
     if problems:
         raise AccountError("; ".join(problems))
-    return Desired(tuple(accounts), update_password, reset_link, remove_rooms, repair_session_tokens, remembered)
+    return Desired(
+        tuple(accounts),
+        update_password,
+        reset_link,
+        remove_rooms,
+        repair_session_tokens,
+        remembered,
+        close_others_of or None,
+        None if take_from is None else frozenset(take_from),
+        release_external,
+        frozenset(expected_roles),
+    )
 
 
 def observe(conn: psycopg.Connection[Any], wish: Desired, lock: bool = False) -> Observed:
     """Read the accounts named, and every account without session token. With ``lock`` their rows stay locked until the commit."""
     seen = Observed(schema=database.inspect(conn, TABLES))
+    if not lock:
+        seen.roles = {(PROVIDER, name): None for name in wish.expected_roles}
     for role_id, provider, name in conn.execute(
         "SELECT id, provider, name FROM public.roles WHERE provider IN (%s, %s) ORDER BY name", (PROVIDER, SUPER_PROVIDER)
     ):
@@ -222,10 +251,11 @@ def observe(conn: psycopg.Connection[Any], wish: Desired, lock: bool = False) ->
                coalesce(u.status, 0), coalesce(u.session_expiry > {NOW}, true),
                u.reset_digest IS NOT NULL OR u.verification_digest IS NOT NULL, u.reset_sent_at IS NOT NULL
           FROM public.users u LEFT JOIN public.roles r ON r.id = u.role_id
-         WHERE pg_catalog.lower(u.email) = ANY(%s) AND u.provider IN (%s, %s) ORDER BY u.created_at, u.id
+         WHERE (pg_catalog.lower(u.email) = ANY(%s) OR (r.name = %s AND r.provider = %s)) AND u.provider IN (%s, %s)
+         ORDER BY u.created_at, u.id
         """
         + (" FOR UPDATE OF u" if lock else ""),
-        (emails, PROVIDER, SUPER_PROVIDER),
+        (emails, wish.close_others_of, PROVIDER, PROVIDER, SUPER_PROVIDER),
     ):
         user = User(*row)
         users[user.id] = user
@@ -356,22 +386,48 @@ def diff(seen: Observed, wish: Desired, hashes: Hashes, predict: bool = False) -
         elif account.state == "disabled":
             if user is not None:
                 _plan_disabled(account, user, plan, outcome)
+        elif user is not None and wish.take_from is not None and user.role not in {account.role, *wish.take_from}:
+            problems.append(
+                f"{account.email}: has an account of role {user.role!r} already, which is not taken over;"
+                " give it another role in Greenlight first, or leave the address out"
+            )
         elif user is None:
             _plan_create(account, seen, plan, outcome, hashes, predict)
         else:
             _plan_update(account, user, wish, seen, plan, outcome, hashes, predict)
         if account.state == "present" and not outcome.external and account.password is None:
             outcome.waiting = user is None or (user.digest is None and not user.mailed)
+        if account.state == "present" and wish.release_external and outcome.external:
+            outcome.external = False
+            if account.password is None or wish.update_password != "always":
+                outcome.waiting = user is not None and not user.mailed
         due = wish.reset_link == "always" or (wish.reset_link == "on_create" and outcome.action == "created")
         if due and account.state == "present":
             if outcome.external:
                 outcome.skipped = "signs in through an identity provider: no password, no reset link"
             else:
                 _plan_reset(account, plan, outcome)
+    if wish.close_others_of:
+        _plan_others(seen, wish, plan)
     if problems or duplicates:
         kind = DuplicateRows if duplicates and not problems else AccountError
         raise kind("; ".join(problems + duplicates))
     return plan
+
+
+def _plan_others(seen: Observed, wish: Desired, plan: AccountPlan) -> None:
+    """Disable who has the role without being named."""
+    named = {(account.provider, account.email) for account in wish.accounts}
+    for key, rows in seen.users.items():
+        if key in named:
+            continue
+        for user in rows:
+            if user.provider == PROVIDER and user.role == wish.close_others_of:
+                outcome = Outcome(email=user.email)
+                _plan_disabled(Account(user.email, role=user.role), user, plan, outcome)
+                if outcome.action != "none":
+                    plan.closed.append(user.email)
+    plan.closed.sort()
 
 
 def _write(plan: AccountPlan, sql: str, parameters: Mapping[str, Any], rows: int | None = 1) -> None:
@@ -415,6 +471,8 @@ def _plan_update(
     account: Account, user: User, wish: Desired, seen: Observed, plan: AccountPlan, outcome: Outcome, hashes: Hashes, predict: bool
 ) -> None:
     changes: dict[str, Any] = {}
+    # Greenlight takes name and address from the identity provider at each sign-in (app/controllers/external_controller.rb).
+    theirs = ("name", "email") if user.external_id and not wish.release_external else ()
     for key, column, before, after in (
         ("email", "email", user.email, account.email),
         ("name", "name", user.name, account.name),
@@ -422,12 +480,15 @@ def _plan_update(
         ("verified", "verified", user.verified, account.verified),
         ("status", "status", user.status, ACTIVE),
     ):
-        if before != after:
+        if before != after and key not in theirs:
             shown = (STATUS.get(user.status, str(user.status)), STATUS[ACTIVE]) if key == "status" else (before, after)
             _differ(plan, account, key, *shown)
             changes[column] = seen.roles[account.provider, account.role] if key == "role" else after
+    if user.external_id and wish.release_external:
+        _differ(plan, account, "external", True, False)
+        changes |= {"external_id": None, "session_token": session_token()}
     if account.password is not None and wish.update_password == "always":
-        if user.external_id:
+        if user.external_id and not wish.release_external:
             outcome.skipped = "signs in through an identity provider: its password is not set"
         elif not hashes.matches(account, user):
             _differ(plan, account, "password", "other" if user.digest else "none", "given")
@@ -556,6 +617,6 @@ def _verify(conn: psycopg.Connection[Any], wish: Desired, plan: AccountPlan, has
 
 def preview(wish: Desired) -> AccountPlan:
     """The plan for a database that does not exist yet (check mode on an empty host)."""
-    roles = {(account.provider, account.role): None for account in wish.accounts}
+    roles = {(account.provider, account.role): None for account in wish.accounts if account.state == "present"}
     empty = Observed(schema=Schema("", "", "", frozenset(), ()), roles=roles)
     return diff(empty, wish, Hashes(), predict=True)

@@ -9,15 +9,16 @@ alone, so that a prediction and a run are the same thing. A replacement keeps th
 every name it uses on the way tells the next run how far a killed one came:
 
     greenlight-ID            the instance
-    greenlight-ID.next       made, never started
+    greenlight-ID.next       the new one: made and not started, or, on a port of its own, running beside the instance until it is proven
     greenlight-ID.rehearsal  a new image being tried beside the running instance, without a port
-    greenlight-ID.previous   the old one, stopped, until the new one is proven
+    greenlight-ID.previous   the old one: stopped, until the new one is proven; or running on its old port for some time after
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +29,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment 
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import (
     LABEL,
     LABEL_PORT,
+    LOOPBACK,
     Spec,
     greenlight_body,
     greenlight_limits,
@@ -69,6 +71,8 @@ class Observed:
     ca_digest: str | None = None
     port_taken_by: str | None = None
     limits: Mapping[str, bool] = field(default_factory=dict)
+    #: Unix time.
+    now: float = 0.0
 
 
 def observe(engine: Engine | None, spec: Spec, images: bool = True) -> Observed:
@@ -93,10 +97,11 @@ def observe(engine: Engine | None, spec: Spec, images: bool = True) -> Observed:
         volume=engine.volume(spec.volume) is not None,
         state=state,
         ca_digest=ca_digest,
+        now=time.time(),
     )
     if not images:
         return observed
-    made_from = {one["Image"] for one in (observed.main, observed.redis, observed.previous) if one}
+    made_from = {one["Image"] for one in (observed.main, observed.redis, observed.previous, observed.next) if one}
     used = {image: engine.image(image) or {} for image in made_from}
     observed = replace(
         observed,
@@ -115,9 +120,24 @@ def observe(engine: Engine | None, spec: Spec, images: bool = True) -> Observed:
         names = {"memory": "MemoryLimit", "memory_swap": "SwapLimit", "cpus": "CpuCfsQuota", "pids": "PidsLimit"}
         observed = replace(observed, limits={limit: bool(info.get(key, True)) for limit, key in names.items()})
     port = port_of(observed.main) or port_of(observed.previous) or state.port
-    if port and not occupies(observed.main) and port in ports.listening():
+    ours = any(occupies(one) and port_of(one) == port for one in (observed.main, observed.next, observed.previous))
+    if port and not ours and port in ports.listening():
         observed = replace(observed, port_taken_by=ports.listener(port) or "a program that cannot be named")
     return observed
+
+
+def hold(spec: Spec, observed: Observed) -> tuple[Spec, Observed, str | None]:
+    """The spec with the image that the instance runs, and the one that waits for an upgrade; None when it runs what it should."""
+    found = next((one for one in (observed.next, observed.previous) if one and one["Id"] == observed.state.proven and occupies(one)), None)
+    found = found or observed.main or observed.previous
+    if not observed.state.served or found is None:
+        return spec, observed, None
+    name, image = found["Config"]["Image"], observed.images.get(found["Image"]) or None
+    same = name == spec.image and (observed.image is None or observed.image.get("Id") == found["Image"])
+    if same and spec.image not in observed.stale_images:
+        return spec, observed, None
+    held = replace(observed, image=image, stale_images=observed.stale_images - {spec.image})
+    return replace(spec, image=name), held, spec.image
 
 
 def _image(engine: Engine, name: str, container: Inspected | None, used: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -276,6 +296,16 @@ class Plan:
     restore: bool = False
     pull: tuple[str, ...] = ()
     finish: bool = False
+    #: Start the new container beside the one that serves, and put it in its place when it is proven.
+    beside: bool = False
+    #: Put the proven `.next` in its place, which a killed run left to do.
+    promote: bool = False
+    #: Change places with the container before this one, which still runs.
+    swap: bool = False
+    #: Remove the other one after that, because its name is needed.
+    clear: bool = False
+    #: Put back the database of a migration that was cut short while nobody was served.
+    put_back: str | None = None
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
 
@@ -362,12 +392,21 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
     """
     steps: list[str] = []
     remove: list[str] = []
-    for leftover in ("next", "rehearsal"):
-        if getattr(observed, leftover):
-            remove.append(getattr(spec, leftover))
-    main, previous, restore = observed.main, observed.previous, False
+    state, main, previous, restore = observed.state, observed.main, observed.previous, False
+    promote = observed.next is not None and observed.next["Id"] == state.proven
+    swap = main is not None and previous is not None and previous["Id"] == state.proven and occupies(previous)
+    if promote:
+        if main and previous:
+            remove.append(spec.previous)
+        main, previous = observed.next, main or previous
+    elif observed.next:
+        remove.append(spec.next)
+    if observed.rehearsal:
+        remove.append(spec.rehearsal)
+    if swap:
+        main, previous = previous, main
+    observed = replace(observed, main=main, previous=previous)
     port, moved = _port(spec, observed, taken, refused)
-    body = greenlight_body(spec, port, observed.ca_digest)
     missing = tuple(
         dict.fromkeys(
             name
@@ -377,30 +416,61 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
     )
     if missing and spec.pull == "never" and observed.docker:
         raise ContainerError(f"image {missing[0]} is not on this host and pull is 'never'; load it (docker load) or set pull to 'missing'")
-    change = compare(body, main, observed.image, observed, spec, spec.image in missing)
-    if previous:
-        if main is None or (main["Id"] != observed.state.proven and change.replaces):
-            # A run was killed between stopping the old container and proving the new one, and the new one is not what is wanted.
+
+    def lacks(container: Inspected | None, port: int) -> Change:
+        body = greenlight_body(spec, port, observed.ca_digest)
+        return compare(body, container, observed.image, observed, spec, spec.image in missing)
+
+    change = lacks(main, port)
+    kept = previous is not None and main is not None and main["Id"] == state.proven and state.previous_until is not None
+    if kept and _new_image(change) and spec.image_change == "beside" and occupies(previous) and not promote and not swap:
+        back = lacks(previous, port_of(previous) or port)
+        if not back.any:
+            main, previous, swap, change = previous, main, True, back
+            port = port_of(main) or port
+    if previous and spec.previous not in remove:
+        if main is None or (main["Id"] != state.proven and change.replaces and not swap):
+            # A run was killed before the new container was proven, and the new one is not what is wanted.
             if main is not None:
                 remove.append(spec.container)
             restore, main = True, previous
-            change = compare(body, main, observed.image, observed, spec, spec.image in missing)
-        elif main["Id"] == observed.state.proven:
-            remove.append(spec.previous)
-    finish = bool(previous) and not restore and spec.previous not in remove
+            port = port_of(main) or port
+            change = lacks(main, port)
+        elif (
+            main["Id"] == state.proven
+            and not (promote or swap)
+            and (not kept or change.replaces or observed.now >= (state.previous_until or 0) or not occupies(previous))
+        ):
+            remove.append(spec.previous)  # its place is needed, or its time is over
+    finish = bool(previous) and not (restore or kept or swap or change.replaces) and spec.previous not in remove
     redis_change = compare(redis_body(spec), observed.redis, observed.redis_image, observed, spec, spec.redis_image in missing)
-    running = bool(main) and bool(main["State"].get("Running")) and not restore
-    new_image = change.action == "recreate" and bool(change.after and {"image", "image_id"} & change.after.keys())
-    rehearse = spec.rehearse and running and new_image and observed.state.proven == (main or {}).get("Id") and not moved
-    dump = spec.dump is not None and new_image and observed.state.served
+    running = main is not None and (bool(main["State"].get("Running")) or bool(state.put_back))
+    proven = main is not None and state.proven == main["Id"]
+    new_image = change.action == "recreate" and _new_image(change)
+    rehearse = spec.rehearse and running and new_image and proven and not moved
+    dump = spec.dump is not None and new_image and state.served
+    beside = spec.image_change == "beside" and running and new_image and proven and not moved
+    if beside:
+        port = ports.allocate(spec.port_range, taken() | refused | {port, port_of(previous) or port})
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     for name in remove:
         steps.append(f"remove container {name}")
     if restore:
         steps.append(f"rename container {spec.previous} to {spec.container}")
-    if remove or restore or finish:
-        leftovers = sorted([*remove, *([spec.previous] if restore or finish else [])])
+    if promote:
+        steps.append(f"put container {spec.next} in place of {spec.container}")
+    if swap:
+        steps.append(f"put container {spec.previous} in place of {spec.container}")
+        before["serving"], after["serving"] = _serving(previous), _serving(main)
+    clear = (promote or swap) and previous is not None and change.replaces
+    if clear:
+        steps.append(f"remove container {spec.previous}")
+    if state.put_back and spec.dump and not promote:
+        steps.append(f"put back database {spec.dump.db} from {state.put_back}")
+        before["database"], after["database"] = "half migrated", state.put_back
+    if remove or restore or finish or promote:
+        leftovers = sorted([*remove, *([spec.previous] if restore or finish else []), *([spec.next] if promote else [])])
         before["leftovers"], after["leftovers"] = leftovers, []
     for name in missing:
         steps.append(f"pull image {name}")
@@ -413,9 +483,14 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
     if dump and spec.dump:
         steps.append(f"dump database {spec.dump.db}")
     if rehearse:
-        steps.append(f"rehearse image {spec.image}")
+        steps.append(f"rehearse image {spec.image}{f' on a copy of database {spec.dump.db}' if dump and spec.dump else ''}")
+    if beside:
+        steps.append(f"start container {spec.next} beside {spec.container}")
+        before["serving"], after["serving"] = _serving(main), f"{LOOPBACK}:{port}"
     for kind, name, one in (("redis", spec.redis, redis_change), ("container", spec.container, change)):
-        steps.extend(_words(name, one, spec))
+        steps.extend(
+            [f"put container {spec.next} in place of {spec.container}"] if beside and kind == "container" else _words(name, one, spec)
+        )
         if one.any:
             before[kind], after[kind] = one.before, one.after
     if finish:
@@ -431,9 +506,22 @@ def diff(spec: Spec, observed: Observed, taken: Callable[[], set[int]] = set, re
         restore=restore,
         pull=missing,
         finish=finish,
+        beside=beside,
+        promote=promote,
+        swap=swap,
+        clear=clear,
+        put_back=state.put_back if spec.dump and not promote else None,
         before=before,
         after=after,
     )
+
+
+def _new_image(change: Change) -> bool:
+    return bool(change.after and {"image", "image_id"} & change.after.keys())
+
+
+def _serving(container: Inspected | None) -> str:
+    return f"{LOOPBACK}:{port_of(container)}"
 
 
 def _words(name: str, change: Change, spec: Spec) -> list[str]:

@@ -95,7 +95,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "permissions": {"id": UUID, "name": TEXT, **_STAMPS},
     "recordings": {"id": UUID, "room_id": UUID, "record_id": TEXT, "visibility": TEXT, "length": INTEGER},
     "role_permissions": {"id": UUID, "role_id": UUID, "permission_id": UUID, "value": TEXT, **_STAMPS},
-    "roles": {"id": UUID, "name": TEXT, "provider": TEXT},
+    "roles": {"id": UUID, "name": TEXT, "color": TEXT, "provider": TEXT, **_STAMPS},
     "room_meeting_options": {"id": UUID, "room_id": UUID, "meeting_option_id": UUID, "value": TEXT, **_STAMPS},
     "rooms": {"id": UUID, "user_id": UUID, "name": TEXT, "friendly_id": TEXT, "last_session": TIME, "online": BOOLEAN},
     "rooms_configurations": {"id": UUID, "meeting_option_id": UUID, "provider": TEXT, "value": TEXT, **_STAMPS},
@@ -389,7 +389,7 @@ def inspect(conn: psycopg.Connection[Any], tables: Iterable[str]) -> Schema:
             if have != type_:
                 what = f"is of type {have}, not {type_}" if have else "is missing"
                 raise DatabaseError(f"database {db}: column {table}.{column} {what}; this is not Greenlight's schema")
-    _refuse_foreign_code(conn, wanted)
+    refuse_foreign_code(conn, wanted)
     known = {version for version, _release in RELEASES}
     newest = max((schema | data) & known)
     return Schema(
@@ -416,7 +416,7 @@ def freeze(conn: psycopg.Connection[Any], tables: Iterable[str]) -> None:
 _HARMLESS_DEFAULT = "^(gen_random_uuid[(][)]|-?[0-9]+|true|false|'[^']*'::character varying|nextval[(]'[^']*'::regclass[)])$"
 
 
-def _refuse_foreign_code(conn: psycopg.Connection[Any], tables: list[str]) -> None:
+def refuse_foreign_code(conn: psycopg.Connection[Any], tables: list[str]) -> None:
     """Refuse, for a superuser in somebody else's database, anything that would run the owner's code with our rights on a write."""
     row = conn.execute(
         """

@@ -53,11 +53,11 @@ def write(login: Login, path: str, snapshot: str | None = None, compress: bool =
     options += [f"--snapshot={snapshot}"] if snapshot else []
     options += [] if compress else ["--compress=0"]
     try:
-        _run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
-        if not _TABLE.search(_run(login, ["pg_restore", "--list", partial])):
+        run(login, ["pg_dump", *options, "--file", partial, "--dbname", login.db])
+        if not _TABLE.search(run(login, ["pg_restore", "--list", partial])):
             raise ContainerError(f"database {login.db} cannot be dumped: it has no table schema_migrations, so it is not Greenlight's")
         # The list stands at the file's beginning; what a full disk or a bad one cuts off is at its end.
-        _run(login, ["pg_restore", "--file", os.devnull, partial])
+        run(login, ["pg_restore", "--file", os.devnull, partial])
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):
@@ -65,15 +65,16 @@ def write(login: Login, path: str, snapshot: str | None = None, compress: bool =
 
 
 def load(login: Login, path: str) -> None:
-    """Fill an empty database from a dump as the one who owns the database; whatever the dump says of owners and rights is left out.
+    """Fill an empty database from a dump, whole or not at all, as the one who owns it; what the dump says of owners and rights is left out.
 
     Not as a superuser: a dump holds what the instance's own role could write, functions included. Raises ContainerError.
     """
-    options = ["--exit-on-error", "--no-owner", "--no-acl", "--no-password"]
-    _run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-acl", "--no-password"]
+    run(login, ["pg_restore", *options, "--dbname", login.db, path], "filled from its dump")
 
 
-def _run(login: Login, argv: Sequence[str], done_to: str = "dumped") -> str:
+def run(login: Login, argv: Sequence[str], purpose: str = "dumped") -> str:
+    """What one of PostgreSQL's programs prints. Raises ContainerError saying why the database cannot be `purpose`."""
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LC_ALL": "C.UTF-8",
@@ -92,10 +93,10 @@ def _run(login: Login, argv: Sequence[str], done_to: str = "dumped") -> str:
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split()) or f"it ended with {done.returncode}"
         if "No space left on device" in said:
-            raise ContainerError(f"database {login.db} cannot be {done_to}: the disk is full; free space, then run again")
+            raise ContainerError(f"database {login.db} cannot be {purpose}: the disk is full; free space, then run again")
         if "unsupported version" in said:
             said += " (the dump is of a newer PostgreSQL than this host has; install that)"
-        raise ContainerError(f"database {login.db} cannot be {done_to}: {said[:400]}")
+        raise ContainerError(f"database {login.db} cannot be {purpose}: {said[:400]}")
     return done.stdout.decode("utf-8", "replace")
 
 

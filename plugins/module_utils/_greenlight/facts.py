@@ -58,7 +58,7 @@ def _read(conn: psycopg.Connection[Any], personal: bool) -> dict[str, Any]:
             "data": schema.newest_data,
             "unknown_migrations": list(schema.unknown),
         },
-        "duplicates": _duplicates(conn),
+        "duplicates": duplicates(conn),
         "settings": _settings(conn, personal),
         "limits": _limits(conn),
         "users": _users(conn),
@@ -86,7 +86,7 @@ def _counts(conn: psycopg.Connection[Any], sql: str) -> dict[str, int]:
     return {str(key): int(number) for key, number in conn.execute(sql)}
 
 
-def _duplicates(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+def duplicates(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
     """Natural keys that several rows hold where Greenlight expects one (it has no unique index over them)."""
     found = conn.execute(
         """

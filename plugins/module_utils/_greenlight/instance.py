@@ -67,6 +67,12 @@ class Spec:
     port_range: tuple[int, int] = (5100, 5999)
     pull: str = "missing"
     rehearse: bool = True
+    #: What a new image means: "replace" the container on its port, "keep" the one that runs, or start the new one "beside" it.
+    image_change: str = "replace"
+    #: How long (seconds) the old container runs on after a new one was started beside it.
+    keep_previous: int = 900
+    #: Whether nobody may be served while a migration runs that the old version cannot live with.
+    interruption: bool = False
     #: How this host reaches the database to dump it before a new image may migrate it; None: no dump.
     dump: Login | None = None
     ready_timeout: int = 300
@@ -86,7 +92,7 @@ class Spec:
 
     @property
     def volume(self) -> str:
-        return f"greenlight-{self.name}-storage"
+        return volume_name(self.name)
 
     @property
     def next(self) -> str:
@@ -116,6 +122,11 @@ class Spec:
 def redis_name(name: str) -> str:
     """The host name of an instance's Redis on the instance's network."""
     return f"greenlight-{name}-redis"
+
+
+def volume_name(name: str) -> str:
+    """The Docker volume of an instance's uploads."""
+    return f"greenlight-{name}-storage"
 
 
 def check_name(name: str) -> str:

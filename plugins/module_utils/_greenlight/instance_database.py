@@ -21,6 +21,8 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+COPIES = ("aside", "rehearsal", "restored")
+"""What copies of an instance's database are for; see copies.py."""
 ITERATIONS = 4096  # PostgreSQL's own default, src/include/common/scram-common.h
 
 
@@ -37,6 +39,28 @@ class Desired:
             raise CoopError(f"database name {self.name!r} is not lower-case letters, digits and _ (63 at most, a letter first)")
         if len(self.password) < 16:
             raise CoopError(f"the password of database {self.name} is shorter than 16 characters")
+
+
+@dataclasses.dataclass(frozen=True)
+class Second:
+    """A second login to the same database, which acts as its owner: for the moments in which the owner's password is changed.
+
+    PostgreSQL keeps one password for each role. What one login does the other can go on with, for everything belongs to the owner.
+    """
+
+    name: str
+    #: None: it shall not be there.
+    password: str | None
+
+    @property
+    def login(self) -> str:
+        return f"{self.name}_next"
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.login):
+            raise CoopError(f"database name {self.name!r} is too long for a second login; 58 characters at most")
+        if self.password is not None and len(self.password) < 16:
+            raise CoopError(f"the next password of database {self.name} is shorter than 16 characters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +93,25 @@ def password_matches(password: str, verifier: str | None) -> bool:
     if not found:
         return False
     return hmac.compare_digest(scram_verifier(password, base64.b64decode(found.group(2)), int(found.group(1))), str(verifier))
+
+
+def copy_name(name: str, purpose: str) -> str:
+    """The name of an instance's copy of its database: the same for each run, so that what a killed one left is found.
+
+    The purpose comes first, because the databases of instances begin with greenlight_: no copy can be another instance's database.
+    """
+    copy = f"{purpose}_of_{name}"
+    return copy if len(copy) <= 63 else f"{copy[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def copies(connection: Any, name: str) -> list[str]:
+    """The copies of an instance's database that are left, by upgrades that were killed or set its content aside."""
+    names = [copy_name(name, purpose) for purpose in COPIES]
+    rows = connection.execute(
+        "SELECT datname FROM pg_database WHERE datname = ANY(%s) UNION SELECT rolname FROM pg_authid WHERE rolname = ANY(%s) ORDER BY 1",
+        (names, names),
+    )
+    return [found for (found,) in rows]
 
 
 def observe(connection: Any, name: str) -> Observed:
@@ -143,6 +186,53 @@ def apply(connection: Any, desired: Desired, observed: Observed) -> None:
             connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
     if observed.database is None or observed.database["open_to_others"]:
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+
+
+def observe_second(connection: Any, second: Second) -> dict[str, Any] | None:
+    """Reads the second login; None when there is none."""
+    row = connection.execute(
+        "SELECT r.rolpassword, r.rolcanlogin"
+        " AND NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls),"
+        " coalesce((SELECT array_agg(o.rolname::text ORDER BY 1) FROM pg_auth_members m JOIN pg_roles o ON o.oid = m.roleid"
+        " WHERE m.member = r.oid), '{}'), coalesce((SELECT s.setconfig::text[] FROM pg_db_role_setting s WHERE s.setrole = r.oid"
+        " AND s.setdatabase = 0), '{}') FROM pg_authid r WHERE r.rolname = %s",
+        (second.login,),
+    ).fetchone()
+    if row is None:
+        return None
+    matches = second.password is not None and password_matches(second.password, row[0])
+    return {
+        "login": row[1],
+        "member_of": list(row[2]),
+        "settings": list(row[3]),
+        "password": "********" if matches else "******** (another)",
+    }
+
+
+def wanted_second(second: Second) -> dict[str, Any] | None:
+    """The second login after apply, in the shape of a diff."""
+    if second.password is None:
+        return None
+    return {"login": True, "member_of": [second.name], "settings": [f"role={second.name}"], "password": "********"}
+
+
+def apply_second(connection: Any, second: Second, before: dict[str, Any] | None) -> None:
+    """Makes the second login, or ends its sessions and removes it. Each statement leaves a state that the next run can go on from."""
+    from psycopg import sql
+
+    login, owner = sql.Identifier(second.login), sql.Identifier(second.name)
+    if second.password is None:
+        connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(login))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (second.login,))
+        connection.execute(sql.SQL("DROP ROLE {}").format(login))
+        return
+    verb = sql.SQL("CREATE") if before is None else sql.SQL("ALTER")
+    verifier = sql.Literal(scram_verifier(second.password))
+    connection.execute(
+        sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {}").format(verb, login, verifier)
+    )
+    connection.execute(sql.SQL("GRANT {} TO {}").format(owner, login))
+    connection.execute(sql.SQL("ALTER ROLE {} SET role = {}").format(login, sql.Literal(second.name)))
 
 
 def drop(connection: Any, name: str, observed: Observed) -> None:

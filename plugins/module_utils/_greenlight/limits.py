@@ -76,6 +76,8 @@ class Limits:
     """Rooms an account may own, for every role without its own number."""
     rooms_by_role: Mapping[str, int] = field(default_factory=dict)
     lock_roles: bool = False
+    permissions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Permissions by role, and for each role named here all rows that are missing."""
     options: Mapping[str, str | None] = field(default_factory=dict)
     """Meeting options by BigBlueButton's name; None removes the option from all rooms."""
     configurations: Mapping[str, str] = field(default_factory=dict)
@@ -84,9 +86,9 @@ class Limits:
 
     @property
     def empty(self) -> bool:
-        return not (self.rooms is not None or self.rooms_by_role or self.lock_roles or self.options or self.configurations) and (
-            self.record is None
-        )
+        return not (
+            self.rooms is not None or self.rooms_by_role or self.lock_roles or self.permissions or self.options or self.configurations
+        ) and (self.record is None)
 
 
 @dataclass
@@ -186,6 +188,9 @@ def check(seen: ObservedLimits, limits: Limits) -> list[str]:
     touched = [ROOM_LIMIT] if limits.rooms is not None or limits.rooms_by_role else []
     if limits.lock_roles:
         touched.append(MANAGE_ROLES)
+    touched += sorted({name for granted in limits.permissions.values() for name in granted} - set(touched))
+    if limits.permissions and ROOM_LIMIT not in touched:
+        touched.append(ROOM_LIMIT)
     for name in touched:
         if name not in seen.permissions:
             problems.append(f"table permissions has no row {name}: Greenlight's data migrations are not finished or were tampered with")
@@ -249,10 +254,10 @@ def diff(seen: ObservedLimits, limits: Limits, plan: Plan) -> None:
 
 def _diff_permissions(seen: ObservedLimits, limits: Limits, plan: Plan) -> None:
     limited = limits.rooms is not None or bool(limits.rooms_by_role)
-    if not limited and not limits.lock_roles:
+    if not limited and not limits.lock_roles and not limits.permissions:
         return
     for role, role_id in seen.roles.items():
-        forced: dict[str, str] = {}
+        forced: dict[str, str] = dict(limits.permissions.get(role, {}))
         number = limits.rooms_by_role.get(role, limits.rooms)
         if number is not None:
             forced[ROOM_LIMIT] = str(number)
@@ -339,6 +344,8 @@ def preview(limits: Limits) -> dict[str, Any]:
         after[f"role_permissions.{role}.RoomLimit"] = str(number)
     if limits.lock_roles:
         after["role_permissions.*.ManageRoles"] = "false"
+    for role, granted in limits.permissions.items():
+        after.update({f"role_permissions.{role}.{name}": value for name, value in granted.items()})
     for name, value in limits.options.items():
         if value is not None:
             after[f"meeting_options.{name}"] = value

@@ -32,6 +32,12 @@ class State:
     served: bool = False
     #: Id of the container whose migrations were proven complete.
     proven: str | None = None
+    #: Port of a container that is being made beside the one that serves.
+    next_port: int | None = None
+    #: Until when (Unix time) the container before the proven one runs on, to go back to at once.
+    previous_until: float | None = None
+    #: Dump that holds the database as it was before a migration under way, during which nobody was served.
+    put_back: str | None = None
 
     def with_(self, **changes: object) -> State:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -42,11 +48,15 @@ def read_state(directory: str) -> State:
     try:
         with open(os.path.join(directory, STATE_FILE), encoding="utf-8") as handle:
             found = json.load(handle)
-        port, proven = found.get("port"), found.get("proven")
+        port, next_port, until = (found.get(key) for key in ("port", "next_port", "previous_until"))
+        proven, put_back = (found.get(key) for key in ("proven", "put_back"))
         return State(
             port=port if isinstance(port, int) and 0 < port < 65536 else None,
             served=found.get("served") is True,
             proven=proven if isinstance(proven, str) else None,
+            next_port=next_port if isinstance(next_port, int) and 0 < next_port < 65536 else None,
+            previous_until=float(until) if isinstance(until, (int, float)) else None,
+            put_back=put_back if isinstance(put_back, str) else None,
         )
     except (OSError, ValueError, AttributeError):
         return State()
@@ -82,9 +92,8 @@ def reserved(root: str, except_instance: str) -> set[int]:
     for path in glob.glob(os.path.join(root, "*", STATE_FILE)):
         directory = os.path.dirname(path)
         if os.path.basename(directory) != except_instance:
-            port = read_state(directory).port
-            if port:
-                ports.add(port)
+            state = read_state(directory)
+            ports |= {port for port in (state.port, state.next_port) if port}
     return ports
 
 

@@ -12,12 +12,12 @@ only where none is, and a duplicate is an error.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, limits
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, limits, roles
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import (
     NOW,
     PROVIDER,
@@ -28,11 +28,12 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.database imp
     exactly_one,
 )
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.limits import Limits, ObservedLimits
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.roles import ObservedRoles, Role
 
 if TYPE_CHECKING:
     import psycopg
 
-TABLES = ("active_storage_attachments", "settings", "site_settings", *limits.TABLES)
+TABLES = ("active_storage_attachments", "settings", "site_settings", *limits.TABLES, "users")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Desired:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Greenlight's setting name to stored text."""
     limits: Limits = field(default_factory=Limits)
+    roles: tuple[Role, ...] = ()
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Observed:
     uploads: list[Any] = field(default_factory=list)
     """Attached images: they would win over the value of BrandingImage."""
     limits: ObservedLimits = field(default_factory=ObservedLimits)
+    roles: ObservedRoles = field(default_factory=ObservedRoles)
 
 
 def allowed_domain(text: str) -> str:
@@ -112,6 +115,7 @@ def desired(
     rooms_configurations: Mapping[str, Any] | None = None,
     record: bool | None = None,
     lock_roles: bool = True,
+    role_list: Iterable[Mapping[str, Any]] = (),
 ) -> Desired:
     """Check a wish and turn it into stored text. Raises SettingsError naming everything that is wrong, in one line."""
     problems: list[str] = []
@@ -141,6 +145,17 @@ def desired(
             problems.append(f"limits.rooms_by_role.{role}: must be a whole number, 0 or more, not {number!r}")
         else:
             by_role[str(role)] = int(number)
+    wanted = roles.desired(role_list, problems, lock_roles)
+    for role in wanted:
+        if role.rooms is None or not role.present:
+            continue
+        if by_role.setdefault(role.name, role.rooms) != role.rooms:
+            problems.append(f"limits.rooms_by_role.{role.name}: contradicts rooms_per_account of that role")
+    mapped = roles.mapping(wanted)
+    if mapped is not None:
+        if "RoleMapping" in texts:
+            problems.append("settings.role_mapping: is made from mail_domains of roles already")
+        texts["RoleMapping"] = mapped
     options: dict[str, str | None] = {}
     for key, name in (("meeting_minutes", limits.DURATION), ("participants", limits.PARTICIPANTS)):
         number = numbers[key]
@@ -176,10 +191,12 @@ def desired(
             rooms=numbers["rooms_per_account"],
             rooms_by_role=by_role,
             lock_roles=lock_roles,
+            permissions={role.name: role.permissions for role in wanted if role.present},
             options=options,
             configurations=configurations,
             record=record,
         ),
+        roles=wanted,
     )
 
 
@@ -242,6 +259,8 @@ def observe(conn: psycopg.Connection[Any], wish: Desired) -> Observed:
         )
         seen.uploads = [row[0] for row in found]
     seen.limits = limits.observe(conn, wish.limits)
+    if wish.roles:
+        seen.roles = roles.observe(conn)
     return seen
 
 
@@ -261,6 +280,7 @@ def diff(seen: Observed, wish: Desired) -> Plan:
     for name, rows in seen.settings.items():
         exactly_one(duplicates, "site_settings", f"setting {name}, provider {PROVIDER}", rows)
     plan = Plan()
+    problems += roles.diff(seen.roles, wish.roles, wish.settings, plan, seen.limits.roles)
     for name, value in wish.settings.items():
         if _absent(seen, name):
             if value != BY_NAME[name].seeded:
@@ -328,5 +348,6 @@ def apply(conn: psycopg.Connection[Any], wish: Desired, wait: float = 30.0) -> t
 def preview(wish: Desired) -> Plan:
     """The plan for a database that does not exist yet (check mode on an empty host)."""
     after: dict[str, Any] = {f"settings.{name}": value for name, value in wish.settings.items()}
+    after.update(roles.preview(wish.roles))
     after.update(limits.preview(wish.limits))
     return Plan(before={key: None for key in after}, after=after)

@@ -21,10 +21,11 @@ import re
 import secrets
 import subprocess
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._pool import holds
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Change, Node, Tenant, check_all, shown
 
 VERSION = "0.0.18"
@@ -188,8 +189,12 @@ def converge_tenants(engine: Bbblb, wanted: t.Sequence[Tenant]) -> Outcome:
     return Outcome(changes, after)
 
 
-def converge_nodes(engine: Bbblb, wanted: t.Sequence[Node], probe: Probe | None) -> Outcome:
+def converge_nodes(
+    engine: Bbblb, wanted: t.Sequence[Node], probe: Probe | None, holds_path: str = holds.PATH, returning: str = "",
+) -> Outcome:
     """Bring all given nodes to what is wanted; the others stay as they are.
+
+    A node that maintenance holds stays out of service, with a warning, whatever is wanted, unless it is the one just ``returning``.
 
     With ``probe``, enabled nodes that answer it are taken into service at once; the rest is left to BBBLB's poller, with a warning. A
     node that shall go and is still needed is disabled and goes in a later run.
@@ -197,8 +202,15 @@ def converge_nodes(engine: Bbblb, wanted: t.Sequence[Node], probe: Probe | None)
     check_all(wanted, "node", "domain")
     with engine.exclusive():
         current = engine.observe("servers")
+        held = {domain: hold for domain, hold in holds.read(holds_path).items() if domain != returning}
+        warnings = [
+            f"node {node.domain} stays out of service: {held[node.domain].holder} has it in maintenance; bbb_node_drain with "
+            "state=returned puts it back"
+            for node in wanted if node.enabled and node.state == "present" and node.domain in held
+        ]
+        wanted = [replace(node, enabled=node.enabled and node.domain not in held) for node in wanted]
         target, changes = diff_nodes(current, wanted)
-        outcome = Outcome([], target)
+        outcome = Outcome([], target, warnings=warnings)
         going = [change.name for change in changes if change.action == "removed"]
         held = engine.holding(going) if going else {}
         for change in changes:

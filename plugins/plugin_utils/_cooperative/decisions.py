@@ -16,10 +16,14 @@ from ansible_collections.meet.coop.plugins.plugin_utils._membership import model
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import Problem
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.names import day
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import decode, parse
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import Record, Reference
 
-from .files import OUTCOME_FILE, PAGE, DecisionError, Folder, Member, Position, read_folder
+from .files import PAGE, DecisionError, Folder, Position, read_folder
 from .signatures import verify
 from .tally import FINAL, Outcome, path_of, record, render, tally
+
+ADMISSION = "membership"
+"""The kind of the decisions that admit members."""
 
 
 class DecisionTask:
@@ -36,11 +40,8 @@ class DecisionTask:
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Result of the module: outcomes, who is awaited, what is due; files are written unless in check mode."""
-        membership = model.load(*self.membership_paths, today=self.as_of)
-        members = members_of(membership)
-        folder = read_folder(self.directory or self.folder_of(membership), members)
-        outcomes = self.outcomes(folder, members)
-        self.check_required(folder, outcomes)
+        register = model.load_register(*self.membership_paths, today=self.as_of)
+        folder, outcomes = self.counted(register)
         changes = self.changes(folder, outcomes)
         if not check_mode:
             for path, _before, after in changes:
@@ -80,13 +81,23 @@ class DecisionTask:
             ],
         }
 
+    def counted(self, register: model.Register) -> tuple[Folder, dict[str, Outcome]]:
+        """The folder and what came out of each decision, by number.
+
+        Raises CoopError when a file cannot be used, and when something rests on a decision that does not carry it.
+        """
+        folder = read_folder(self.directory or self.folder_of(register.membership), register.records)
+        outcomes = self.outcomes(folder, register.records)
+        self.check_required(folder, outcomes, register.references)
+        return folder, outcomes
+
     def folder_of(self, membership: model.Membership) -> str:
         """The folder that the membership file names, beside it."""
         first = self.membership_paths[0]
         beside = first if os.path.isdir(first) else os.path.dirname(first)
         return os.path.normpath(os.path.join(beside, membership.cooperative["decisions"] or "decisions"))
 
-    def outcomes(self, folder: Folder, members: Mapping[str, Member]) -> dict[str, Outcome]:
+    def outcomes(self, folder: Folder, members: Mapping[str, Record]) -> dict[str, Outcome]:
         def good(position: Position) -> str | None:
             if position.signature is None or folder.signers is None:
                 return None
@@ -103,8 +114,8 @@ class DecisionTask:
             raise DecisionError(problems)
         return found
 
-    def check_required(self, folder: Folder, outcomes: Mapping[str, Outcome]) -> None:
-        """Whatever names a decision names one that exists and has passed; rules also one that passed before they begin."""
+    def check_required(self, folder: Folder, outcomes: Mapping[str, Outcome], references: Sequence[Reference] = ()) -> None:
+        """Whatever names a decision names one that exists and has passed; rules and the register also one that passed before they begin."""
         problems: list[Problem] = []
         for rules in folder.rule_sets:
             if rules.decided_by is None or rules.start > self.as_of:
@@ -119,6 +130,11 @@ class DecisionTask:
                     wrong = f"{rules.decided_by} passed on {outcome.decided}, after they begin; write from: {outcome.decided} or later"
             if wrong:
                 problems.append(Problem(file, line, f"rules from {rules.start}, field decided_by: {wrong}"))
+        problems.extend(
+            Problem(reference.file, reference.line, f"{reference.label}: {wrong}")
+            for reference in references
+            if (wrong := unfounded(reference, outcomes, self.as_of))
+        )
         lines = [f"{need['used_by']}: {wrong}" for need in self.required if (wrong := not_passed(need["decision"], outcomes))]
         if problems or lines:
             raise CoopError("\n".join([*DecisionError(problems).lines, *lines]))
@@ -144,14 +160,27 @@ class DecisionTask:
         return found
 
 
-def members_of(membership: model.Membership) -> dict[str, Member]:
-    """The member co-operatives of a membership; clients have no vote."""
-    found: dict[str, Member] = {}
-    for name, owner in membership.owners.items():
-        joined = day(owner["joined"])
-        if owner["kind"] == "member" and joined:
-            found[name] = Member(joined, day(owner["left"]))
-    return found
+def unfounded(reference: Reference, outcomes: Mapping[str, Outcome], as_of: datetime.date) -> str | None:
+    """What is wrong with the decision that something in the register rests on; None when it carries it.
+
+    What begins only after C(as_of) may rest on a decision that is still to be taken then.
+    """
+    number, outcome = reference.decision, outcomes.get(reference.decision)
+    begins = reference.effective
+    if outcome and outcome.result in ("open", "blocked") and begins and begins > as_of:
+        return None
+    wrong = not_passed(number, outcomes)
+    if wrong or outcome is None:
+        return wrong
+    decision = outcome.decision
+    if reference.admits:
+        if decision.kind != ADMISSION:
+            return f"{number} is a {decision.kind} decision; write the number of one of kind {ADMISSION} that has passed"
+        if decision.admits and reference.admits not in decision.admits:
+            return f"{number} admits {', '.join(decision.admits)}; write the number of the decision that admits {reference.admits}"
+    if begins and outcome.decided and outcome.decided > begins:
+        return f"{number} passed on {outcome.decided}, after {begins}, when this begins; write a day from then on, or an earlier decision"
+    return None
 
 
 def not_passed(number: str, outcomes: Mapping[str, Outcome]) -> str | None:
@@ -232,16 +261,16 @@ def existing(path: str) -> bytes:
         raise CoopError(f"{os.path.relpath(path)}: cannot be read: {(exc.strerror or str(exc)).lower()}; check its permissions") from exc
 
 
-def write(path: str, data: bytes) -> None:
-    """Puts a whole file in place at once; readable by all, as the files beside it."""
+def write(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Puts a whole file in place at once; readable by all, as the files beside it, unless said otherwise."""
     # Always the same name, so that what a killed run leaves is used up by the next.
-    beside = os.path.join(os.path.dirname(path), f".{OUTCOME_FILE}.new")
+    beside = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
     try:
-        with open(beside, "wb") as stream:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(beside, 0o644)
         os.replace(beside, path)
     except OSError as exc:
         raise CoopError(f"{os.path.relpath(path)}: cannot be written: {(exc.strerror or str(exc)).lower()}; check the folder") from exc

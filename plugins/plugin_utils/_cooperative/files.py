@@ -22,6 +22,7 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import MembershipError, Problem, show
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.names import day
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import Map, decode, parse, read_bytes
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import Record
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.shape import check_shape, problem
 
 PAGE = "docs/decisions.md"
@@ -36,18 +37,6 @@ _SCHEMAS = {name: os.path.join(os.path.dirname(__file__), f"{name}.schema.json")
 
 class DecisionError(MembershipError):
     """Decision files that cannot be used; one line for each thing to mend."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """A member co-operative, as far as decisions look at it; C(left) is the first day it is no member."""
-
-    joined: datetime.date
-    left: datetime.date | None = None
-
-    def active(self, on: datetime.date) -> bool:
-        """Whether it is a member on a day."""
-        return self.joined <= on and (self.left is None or self.left > on)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +114,7 @@ class Decision:
     amends: tuple[str, ...]
     supersedes: tuple[str, ...]
     interested: frozenset[str]
+    admits: tuple[str, ...]
     rule: Rule
     positions: tuple[Position, ...]
     inputs: Mapping[str, str]
@@ -159,7 +149,7 @@ def digest(value: object) -> str:
     return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def read_folder(path: str, members: Mapping[str, Member]) -> Folder:
+def read_folder(path: str, members: Mapping[str, Record]) -> Folder:
     """Everything in a folder of decisions.
 
     Raises DecisionError with every problem there is.
@@ -172,7 +162,7 @@ def read_folder(path: str, members: Mapping[str, Member]) -> Folder:
 
 
 class _Reader:
-    def __init__(self, path: str, members: Mapping[str, Member]) -> None:
+    def __init__(self, path: str, members: Mapping[str, Record]) -> None:
         self.path = path
         self.shown = os.path.relpath(path)
         self.members = members
@@ -346,6 +336,7 @@ class _Reader:
             amends=tuple(root.get("amends", ())),
             supersedes=tuple(root.get("supersedes", ())),
             interested=frozenset(root.get("conflict_of_interest", ())),
+            admits=tuple(root.get("admits", ())),
             rule=rule,
             positions=tuple(positions),
             inputs=inputs,
@@ -356,12 +347,14 @@ class _Reader:
         if root["id"] != number:
             self.problems.append(problem(root, ("id",), f"{root['id']} stands in the folder of {number}; write {number}"))
         self.check_member(root, ("proposer",), root["proposer"])
+        # Not those it admits: who was not admitted need not stay in the register.
         for index, member in enumerate(root.get("conflict_of_interest", ())):
             self.check_member(root, ("conflict_of_interest", index), member)
         opened = days["opened"]
         proposer = self.members.get(root["proposer"])
         if proposer and opened and not proposer.active(opened):
-            said = f"{show(root['proposer'])} was not a member on {opened}; name a member that proposes it"
+            was = "suspended" if proposer.suspension(opened) else "not a member"
+            said = f"{show(root['proposer'])} was {was} on {opened}; name a member that proposes it"
             self.problems.append(problem(root, ("proposer",), said))
         for key in ("amends", "supersedes"):
             for index, other in enumerate(root.get(key, ())):

@@ -19,8 +19,9 @@ from typing import Any
 import yaml
 
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import where
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import Record
 
-from .files import OUTCOME_FILE, Decision, DecisionError, Member, Position, Problem, Rule, digest, sha256
+from .files import OUTCOME_FILE, Decision, DecisionError, Position, Problem, Rule, digest, sha256
 
 HEADER = "---\n# Made by meet.coop.decision_tally from the files beside it; it is written anew, so change those.\n"
 FINAL = ("passed", "rejected", "no_quorum", "withdrawn")
@@ -83,7 +84,7 @@ class Outcome:
         return digest(dict(self.inputs))
 
 
-def tally(decision: Decision, members: Mapping[str, Member], as_of: datetime.date, verify: Verify) -> Outcome:
+def tally(decision: Decision, members: Mapping[str, Record], as_of: datetime.date, verify: Verify) -> Outcome:
     """The outcome of a decision as it is on a day.
 
     Raises DecisionError when its dates contradict what was said.
@@ -105,7 +106,7 @@ def _list(parts: Sequence[str]) -> str:
 
 
 class _Tally:
-    def __init__(self, decision: Decision, members: Mapping[str, Member], as_of: datetime.date, verify: Verify) -> None:
+    def __init__(self, decision: Decision, members: Mapping[str, Record], as_of: datetime.date, verify: Verify) -> None:
         self.decision = decision
         self.rule: Rule = decision.rule
         self.members = members
@@ -171,8 +172,8 @@ class _Tally:
         ]
         ended = closes if self.as_of > closes else None
         # The days on which somebody answers or leaves: on the first of them that leaves nobody waiting, all have answered.
-        departures = [left for member in invited if (left := self.members[member].left) is not None]
-        for on in sorted({*answers.values(), *departures}) if self.rule.early else ():
+        turns = [on for member in invited for on in self.members[member].turns()]
+        for on in sorted({*answers.values(), *turns}) if self.rule.early else ():
             there = [member for member in invited if self.members[member].active(on)]
             if opens <= on <= min(closes, self.as_of) and there and all(member in answers and answers[member] <= on for member in there):
                 ended = on
@@ -193,11 +194,17 @@ class _Tally:
         its, opened = self.members[member], self.decision.opened
         if member in self.decision.interested:
             return "the decision is about this member"
-        if its.joined > opened:
-            return f"joined on {its.joined}, after the decision was opened on {opened}"
-        if its.left is not None and its.left <= last:
-            return f"left on {its.left}"
-        return None
+        for on, when in ((opened, "when the decision was opened"), (last, "when the round ended")):
+            suspension = its.suspension(on)
+            if suspension and its.member(on):
+                return f"was suspended from {suspension.start}, and still on {on}, {when}"
+        if its.active(opened) and its.active(last):
+            return None
+        ended = next((span.end for span in its.spans if span.end and (its.span(opened) in (span, None)) and span.end <= last), None)
+        joined = next((span.start for span in its.spans if span.start > opened), None)
+        if its.member(opened) or joined is None:
+            return f"left on {ended}" if ended else "is no member"
+        return f"joined on {joined}, after the decision was opened on {opened}"
 
     def flaw(self, position: Position, opens: datetime.date, closes: datetime.date) -> str | None:
         """Why what a member says does not count, if it does not."""

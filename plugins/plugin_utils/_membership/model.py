@@ -18,9 +18,10 @@ from typing import Any
 
 from . import defaults, mail_records
 from .errors import MembershipError, Problem
-from .names import hostname, light
+from .names import hostname, inside, light
 from .reader import Map, Seq, files_of, merge, parse, read_text
-from .rules import check_meaning, layers, mapping, only_host, smtp_layers
+from .register import Record, Reference, record, records, references
+from .rules import check_meaning, default_layers, layers, mapping, only_host, smtp_layers
 from .shape import check_shape
 
 
@@ -71,17 +72,19 @@ def _people(people: Sequence[dict[str, Any]] | None) -> list[dict[str, Any]]:
     return [{"name": person["name"], "email": person["email"].lower()} for person in people or ()]
 
 
-def _owner(kind: str, owner_id: str, raw: dict[str, Any]) -> dict[str, Any]:
+def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) -> dict[str, Any]:
     return {
         "id": owner_id,
         "kind": kind,
         "name": raw["name"],
-        "classes": sorted(raw.get("classes", ())),
+        "classes": sorted(record(kind, owner_id, raw).classes_on(today)),
         "contacts": [
             {"name": contact["name"], "email": contact["email"], "role": contact.get("role", "coordinator")} for contact in raw["contacts"]
         ],
         "joined": raw.get("joined"),
+        "leaving": raw.get("leaving"),
         "left": raw.get("left"),
+        "export_keys": [raw["export_key"]] if isinstance(raw.get("export_key"), str) else list(raw.get("export_key") or ()),
         "supported_by": raw.get("supported_by"),
         "sold_by": raw.get("sold_by"),
         "website": raw.get("website"),
@@ -96,11 +99,17 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any]) -> dict[str, Any]:
 class _Normaliser:
     """Fills in defaults; the file has passed all checks."""
 
-    def __init__(self, root: Map) -> None:
+    def __init__(self, root: Map, today: datetime.date) -> None:
         self.root = root
+        self.today = today
         self.domain = _dns(root["cooperative"]["domain"])
         self.hosts = mapping(root.get("container_hosts"))
         self.only_host = only_host(root)
+        self.targets: dict[str, dict[str, Any]] = {}
+        self.sold: dict[str, list[str]] = {}
+        for name, service in mapping(root.get("services")).items():
+            if service["tier"] == "accounts":
+                self.sold.setdefault(service["instance"], []).append(name)
 
     def first(self, found: Sequence[dict[str, Any]], key: str, otherwise: Any) -> Any:
         return next((layer[key] for layer in found if key in layer), otherwise)
@@ -146,6 +155,9 @@ class _Normaliser:
                 "administrators": _people(accounts.get("administrators")),
                 "people_file": _beside(accounts, "people_file"),
                 "users": [],
+                "roles": [self.role(role) for role in accounts.get("roles", ())],
+                "default_role": accounts.get("default_role"),
+                "sold_roles": self.sold_roles(service_id),
                 "oidc": {
                     key: oidc.get(key, default)
                     for key, default in (
@@ -154,11 +166,15 @@ class _Normaliser:
                         ("client_secret_var", None),
                         ("redirect", None),
                         ("uid_field", "sub"),
+                        ("match_email", True),
+                        ("logout_path", None),
                     )
                 }
                 if oidc
                 else None,
             },
+            "term": None,
+            "price": self.price(raw),
             "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
             "record": raw.get("record", False),
             "branding": self.branding([mapping(layer.get("branding")) for layer in found]),
@@ -167,7 +183,10 @@ class _Normaliser:
 
     def accounts(self, service_id: str, raw: dict[str, Any], owner: dict[str, Any]) -> dict[str, Any]:
         """A service without a site of its own: where its people's accounts stand, and nothing else."""
-        target = self.service(raw["instance"], self.root["services"][raw["instance"]], owner)
+        instance = raw["instance"]
+        if instance not in self.targets:
+            self.targets[instance] = self.service(instance, self.root["services"][instance], owner)
+        target = self.targets[instance]
         return {
             **target,
             "id": service_id,
@@ -189,11 +208,58 @@ class _Normaliser:
                 "registration": target["accounts"]["registration"],
                 "allowed_domains": [],
                 "administrators": [],
-                "people_file": None,
-                "users": _people(raw["accounts"]["users"]),
+                "people_file": _beside(raw["accounts"], "people_file"),
+                "users": _people(raw["accounts"].get("users")),
+                "roles": [],
+                "default_role": None,
+                "sold_roles": [{"name": service_id, "rooms_per_account": self.sold_rooms(service_id)}],
                 "oidc": None,
             },
+            "limits": {**target["limits"], "rooms_per_account": self.sold_rooms(service_id)},
+            "term": self.term(raw.get("term", {})),
+            "price": self.price(raw),
         }
+
+    @staticmethod
+    def role(raw: dict[str, Any]) -> dict[str, Any]:
+        """A role of an instance; None where nothing is said."""
+        return {
+            "name": raw["name"],
+            "color": raw["color"].lower() if "color" in raw else None,
+            "state": raw.get("state", "present"),
+            "rooms_per_account": raw.get("rooms_per_account"),
+            "permissions": dict(raw.get("permissions", {})),
+            "mail_domains": ["@" + name.removeprefix("@").lower() for name in raw.get("mail_domains", ())],
+        }
+
+    def sold_roles(self, instance: str) -> list[dict[str, Any]]:
+        """The roles that hold the accounts sold on an instance, one for each service of tier accounts, called as it."""
+        return [{"name": name, "rooms_per_account": self.sold_rooms(name)} for name in self.sold.get(instance, ())]
+
+    def sold_rooms(self, service_id: str) -> int:
+        """Rooms of one sold account: what is written for it, else what the instance's own accounts have."""
+        own = self.root["services"][service_id]
+        found = [own, next(default_layers(self.root, "accounts"))[1]]
+        rooms = self.first([mapping(layer.get("limits")) for layer in found], "rooms_per_account", None)
+        if rooms is not None:
+            return rooms
+        instance = own["instance"]
+        tier = self.root["services"][instance]["tier"]
+        every = [mapping(layer.get("limits")) for _path, layer in layers(self.root, instance)]
+        return _overlaid(every, defaults.LIMITS[tier])["rooms_per_account"]
+
+    def term(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """From when until when, both days included, and what that means today: C(ahead), C(running) or C(over)."""
+        begins, ends = raw.get("from"), raw.get("until")
+        now = self.today.isoformat()
+        return {"from": begins, "until": ends, "now": "ahead" if begins and now < begins else "over" if ends and now > ends else "running"}
+
+    @staticmethod
+    def price(raw: dict[str, Any]) -> dict[str, Any] | None:
+        """What the owner pays; C(currency) is None for the co-operative's own."""
+        if "price" not in raw:
+            return None
+        return {"amount": raw["price"]["amount"], "currency": raw["price"].get("currency"), "per": raw["price"].get("per", "month")}
 
     def place(self, host: str) -> dict[str, Any]:
         return {"container_host": host, "address": self.hosts[host]["address"], "address6": self.hosts[host].get("address6")}
@@ -220,7 +286,8 @@ class _Normaliser:
     def mail_records(self, services: dict[str, dict[str, Any]]) -> None:
         """Gives each sender's domain the records that were stated for it: to the service whose sub-domain it is, else to the senders.
 
-        So one service alone keeps the records of one name, however many send with it.
+        So one service alone keeps the records of one name, however many send with it. A service that is absent publishes nothing, and
+        is told of those in its own domain, which it may want to drop.
         """
         homes = {
             service["subdomain_fqdn"]: service
@@ -228,10 +295,12 @@ class _Normaliser:
             if service["tier"] != "accounts" and service["state"] != "absent"
         }
         for service_id, service in services.items():
-            if service["smtp"] is None or service["state"] == "absent":
+            if service["smtp"] is None:
                 continue
             stated = _overlaid([layer for _path, layer in smtp_layers(self.root, service_id)], {}).get("dns", {})
             domain = _dns(service["smtp"]["sender_email"].rpartition("@")[2])
+            if service["state"] == "absent" and (domain == self.domain or inside(domain, self.domain)):
+                continue
             home = homes.get(domain)
             kept = home["mail_records"] if home else service["mail_records_offered"]
             kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)
@@ -247,6 +316,7 @@ class _Normaliser:
                 break
         for key in ("primary_color", "primary_color_light"):
             branding[key] = branding[key].lower()
+        branding["overrides"] = next((_beside(layer, "overrides") for layer in found if "overrides" in layer), None)
         return branding
 
     @staticmethod
@@ -256,13 +326,13 @@ class _Normaliser:
         return resources
 
 
-def _normalise(root: Map, warnings: list[Problem]) -> Membership:
+def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Membership:
     raw = root["cooperative"]
-    normaliser = _Normaliser(root)
+    normaliser = _Normaliser(root, today)
     owners: dict[str, dict[str, Any]] = {}
     for section, kind in (("members", "member"), ("clients", "client")):
         for owner_id, owner in mapping(root.get(section)).items():
-            owners[owner_id] = _plain(_owner(kind, owner_id, owner))
+            owners[owner_id] = _plain(_owner(kind, owner_id, owner, today))
     services: dict[str, dict[str, Any]] = {}
     for service_id, service in mapping(root.get("services")).items():
         owner = owners[service.get("member") or service["client"]]
@@ -306,7 +376,9 @@ def read_files(paths: Sequence[tuple[str, str]]) -> dict[str, str]:
     return texts
 
 
-def _problems_of(texts: dict[str, str], today: datetime.date) -> tuple[list[Problem], list[Problem], Map | None]:
+def _problems_of(
+    texts: dict[str, str], today: datetime.date, services: bool = True
+) -> tuple[list[Problem], list[Problem], Map | None]:  # fmt: skip
     problems: list[Problem] = []
     roots = [root for file, text in texts.items() if (root := parse(text, file, problems)) is not None]
     if len(roots) < len(texts):
@@ -315,9 +387,26 @@ def _problems_of(texts: dict[str, str], today: datetime.date) -> tuple[list[Prob
     root = merge(roots, problems)
     # A value that could not be read is complained about once.
     unread = {(problem.file, problem.line) for problem in problems}
-    found, warnings = check_meaning(root, today)
+    found, warnings = check_meaning(root, today, services)
     problems.extend(problem for problem in check_shape(root) + found if (problem.file, problem.line) not in unread)
     return problems, warnings, root
+
+
+@dataclass(frozen=True)
+class Register:
+    """Who is and was a member: C(membership) as of the day asked for, C(records) over time by id, and the decisions they rest on."""
+
+    membership: Membership
+    records: dict[str, Record]
+    references: list[Reference]
+    root: Map
+
+
+def _checked(texts: dict[str, str], today: datetime.date, services: bool = True) -> tuple[Map, Membership]:
+    problems, warnings, root = _problems_of(texts, today, services)
+    if problems or root is None:
+        raise MembershipError(problems)
+    return root, _normalise(root, warnings, today)
 
 
 def build(texts: dict[str, str], today: datetime.date | None = None) -> Membership:
@@ -325,10 +414,7 @@ def build(texts: dict[str, str], today: datetime.date | None = None) -> Membersh
 
     Raises MembershipError with every problem there is.
     """
-    problems, warnings, root = _problems_of(texts, today or datetime.date.today())
-    if problems or root is None:
-        raise MembershipError(problems)
-    return _normalise(root, warnings)
+    return _checked(texts, today or datetime.date.today())[1]
 
 
 def load(*paths: str, today: datetime.date | None = None) -> Membership:
@@ -336,7 +422,21 @@ def load(*paths: str, today: datetime.date | None = None) -> Membership:
 
     Raises MembershipError with every problem there is.
     """
-    return build(read_files([(path, os.path.relpath(path)) for path in paths]), today)
+    return build(_texts(paths), today)
+
+
+def load_register(*paths: str, today: datetime.date, services: bool = False) -> Register:
+    """The members over time of files or folders; C(today) may be any day.
+
+    Services stand in the file as they are wanted now. With C(services) one is refused whose owner is not active on the day; without, the
+    day may be long past. Raises MembershipError with every problem there is.
+    """
+    root, membership = _checked(_texts(paths), today, services)
+    return Register(membership, records(root), references(root), root)
+
+
+def _texts(paths: Sequence[str]) -> dict[str, str]:
+    return read_files([(path, os.path.relpath(path)) for path in paths])
 
 
 def as_dict(membership: Membership) -> dict[str, Any]:

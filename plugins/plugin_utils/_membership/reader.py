@@ -389,7 +389,8 @@ def files_of(path: str, file: str, problems: list[Problem]) -> list[tuple[str, s
         return [(path, file)]
     found: list[tuple[str, str]] = []
     for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # Overrides of images are YAML too, and no membership file.
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "overrides")
         found.extend(
             (os.path.join(folder, name), os.path.normpath(os.path.join(file, os.path.relpath(folder, path), name)))
             for name in sorted(names)

@@ -12,20 +12,25 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from . import defaults, mail_records
+from ansible_collections.meet.coop.plugins.module_utils import _age
+
+from . import defaults, mail_records, numbers
 from .errors import Problem, short, show
 from .names import day, hostname, inside
 from .reader import Map, Seq, where
+from .register import Record, record
 from .shape import label, problem
 
 Path = tuple[object, ...]
 
 _NAMES_TAKEN = ("all", "ungrouped", "localhost", "members", "clients")
-_FOR_ACCOUNTS = ("tier", "member", "client", "title", "state", "instance", "accounts", "notes")
+_FOR_ACCOUNTS = ("tier", "member", "client", "title", "state", "instance", "accounts", "limits", "term", "price", "notes")
+_PEOPLE_OF_ACCOUNTS = ("users", "people_file")
 _SECRET_CONNECTION = re.compile(r"pass(word|wd|phrase)?$|secret|token")
 
 
@@ -84,11 +89,15 @@ def only_host(root: dict[str, Any]) -> str | None:
 
 
 class Checker:
-    """Collects problems and warnings about one file."""
+    """Collects problems and warnings about one file.
 
-    def __init__(self, root: Map, today: datetime.date) -> None:
+    Without C(services) nobody's service, supporter or seller is refused for who was a member on the day: a day long past is looked at.
+    """
+
+    def __init__(self, root: Map, today: datetime.date, services: bool = True) -> None:
         self.root = root
         self.today = today
+        self.by_day = services
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.cooperative = mapping(root.get("cooperative"))
@@ -98,6 +107,16 @@ class Checker:
         self.services = mapping(root.get("services"))
         domain = text(self.cooperative.get("domain"))
         self.domain = hostname(domain)[0] if domain else None
+        self.records: dict[tuple[str, str], Record] = {
+            (kind, name): record(kind, name, mapping(owner))
+            for kind, owners in (("member", self.members), ("client", self.clients))
+            for name, owner in owners.items()
+        }
+        self.sold: dict[str, dict[str, str]] = {}
+        for name, service in self.services.items():
+            instance = text(mapping(service).get("instance"))
+            if instance and mapping(service).get("tier") == "accounts":
+                self.sold.setdefault(instance, {})[str(name).lower()] = name
 
     def bad(self, path: Sequence[object], said: str) -> None:
         self.problems.append(problem(self.root, path, said))
@@ -117,6 +136,7 @@ class Checker:
                 self.check_service(service_id, service)
         self.check_names()
         self.check_mail_records()
+        self.check_people_of_instances()
 
     # -- one place at a time
 
@@ -144,6 +164,7 @@ class Checker:
             self.check_smtp_names((*path, "smtp"), mapping(layer.get("smtp")))
             self.check_image((*path, "image"), layer.get("image"))
             self.check_host_known((*path, "container_host"), layer.get("container_host"))
+            self.check_overrides((*path, "branding", "overrides"), layer.get("branding"))
             self.check_participants((*path, "limits", "participants"), mapping(layer.get("limits")).get("participants"))
 
     def check_hosts(self) -> None:
@@ -181,6 +202,14 @@ class Checker:
         if joined and left and left < joined:
             self.bad((*path, "left"), f"{left} is before the day it joined, {joined}; mend one of the two dates")
 
+    def check_export_key(self, path: Path, owner: dict[str, Any]) -> None:
+        """Each key is whole: on the day it is needed nobody may be there to ask. What is written is never repeated; it may be a secret."""
+        keys = owner.get("export_key")
+        for place, key in [((), keys)] if isinstance(keys, str) else [((index,), key) for index, key in enumerate(items(keys))]:
+            wrong = _age.problem(key) if isinstance(key, str) else None
+            if wrong:
+                self.bad((*path, "export_key", *place), wrong)
+
     def check_members(self) -> None:
         registered: dict[tuple[str, str], str] = {}
         for name, member in self.members.items():
@@ -188,10 +217,14 @@ class Checker:
                 continue
             path = ("members", name)
             self.check_person_dates(path, member)
-            if not self.has_left(member):
+            self.check_export_key(path, member)
+            self.check_history(path, member, self.records["member", name])
+            if not self.has_left("member", name):
                 self.check_producer((*path, "supported_by"), member.get("supported_by"), "supports others")
             evidence = mapping(member.get("evidence"))
             self.check_day((*path, "evidence", "checked"), evidence.get("checked"))
+            self.check_day((*path, "evidence", "review_by"), evidence.get("review_by"))
+            self.check_numbers(path, member, evidence)
             if evidence and not evidence.get("number") and not evidence.get("document"):
                 self.bad(
                     (*path, "evidence"), 'nothing to look it up by; write number: "its number in the register", or document: https://...'
@@ -216,16 +249,80 @@ class Checker:
             if not isinstance(client, dict):
                 continue
             self.check_person_dates(path, client)
-            if not self.has_left(client):
+            self.check_export_key(path, client)
+            if not self.has_left("client", name):
                 self.check_producer((*path, "sold_by"), client.get("sold_by"), "sells to clients")
 
-    def has_left(self, owner: dict[str, Any]) -> bool:
-        left = day(owner.get("left"))
-        return left is not None and left <= self.today
+    def check_history(self, path: Path, member: dict[str, Any], its: Record) -> None:
+        """The days of a membership come in an order that can have been, and nothing in it overlaps."""
+        days = {key: self.check_day((*path, key), member.get(key)) for key in ("applied", "leaving", "renew_by")}
+        joined, left = day(member.get("joined")), day(member.get("left"))
+        if not member.get("joined"):
+            for key in ("left", "leaving", "left_by", "renew_by"):
+                if member.get(key) is not None and "applied" in member:
+                    self.bad((*path, key), "stands here without joined, and who never joined cannot leave; write joined:, or remove this")
+        if days["applied"] and joined and days["applied"] > joined:
+            self.bad((*path, "applied"), f"{days['applied']} is after the day it joined, {joined}; mend one of the two dates")
+        if days["leaving"] and joined and days["leaving"] < joined:
+            self.bad((*path, "leaving"), f"{days['leaving']} is before the day it joined, {joined}; mend one of the two dates")
+        if days["leaving"] and left and days["leaving"] > left:
+            self.bad((*path, "leaving"), f"{days['leaving']} is after the day it left, {left}; mend one of the two dates")
+        if member.get("left_by") and not member.get("left"):
+            self.bad((*path, "left_by"), "stands here without left; write left: and the day the membership ended, or remove it")
+        first = next((span.start for span in its.spans), None)
+        last_end: datetime.date | None = None
+        for index, entry in enumerate(items(member.get("earlier"))):
+            place = (*path, "earlier", index)
+            start, end = (self.check_day((*place, key), mapping(entry).get(key)) for key in ("joined", "left"))
+            if start and end and end <= start:
+                self.bad((*place, "left"), f"{end} is not after the day it joined, {start}; mend one of the two dates")
+            elif start and last_end and start < last_end:
+                self.bad((*place, "joined"), f"{start} is before {last_end}, when the membership above ended; write the oldest first")
+            elif end and joined and end > joined:
+                self.bad((*place, "left"), f"{end} is after {joined}, when it joined again; mend one of the two dates")
+            last_end = end or last_end
+        last_end, above = None, True
+        for index, entry in enumerate(items(member.get("suspended"))):
+            place = (*path, "suspended", index)
+            start, end = (self.check_day((*place, key), mapping(entry).get(key)) for key in ("from", "until"))
+            if start and end and end <= start:
+                self.bad((*place, "until"), f"{end} is not after {start}, when it began; write the first day on which it is over")
+            elif start and (not above or (last_end and start < last_end)):
+                self.bad((*place, "from"), f"{start} is before the suspension above is over; end that one, and write the oldest first")
+            elif start and not its.member(start):
+                self.bad((*place, "from"), f"it was no member on {start}; mend the day")
+            above = end is not None or start is None
+            last_end = end or last_end
+        last: datetime.date | None = None
+        for index, entry in enumerate(items(member.get("changes"))):
+            place = (*path, "changes", index)
+            entry = mapping(entry)
+            start = self.check_day((*place, "from"), entry.get("from"))
+            self.check_day((*place, "review_by"), entry.get("review_by"))
+            if entry and "classes" not in entry and "weight" not in entry:
+                self.bad(place, 'says nothing that changed; write classes: or weight:, such as weight: "1/2"')
+            if start and first and start <= first:
+                self.bad((*place, "from"), f"{start} is not after the day it joined, {first}; write what it was then beside joined")
+            elif start and last and start <= last:
+                self.bad((*place, "from"), f"{start} is not after {last} above; write the oldest first, and one entry for each day")
+            last = start or last
 
-    def active(self, owner: dict[str, Any]) -> bool:
-        joined = day(owner.get("joined"))
-        return not self.has_left(owner) and not (joined and joined > self.today)
+    def check_numbers(self, path: Path, member: dict[str, Any], evidence: dict[str, Any]) -> None:
+        """Check digits, where a check exists and is named."""
+        number, scheme, country = text(evidence.get("number")), text(evidence.get("scheme")), text(evidence.get("country"))
+        if scheme and re.match(r"[a-z]{2}\.[a-z][a-z0-9_]*\Z", scheme):
+            wrong, key, certain = numbers.flaw(number, scheme, country)
+            if wrong:
+                (self.bad if certain else self.warn)((*path, "evidence", key), wrong)
+        vat = text(member.get("vat_id"))
+        if vat and re.match(r"[A-Z]{2}[A-Z0-9+*]{2,13}\Z", vat):
+            wrong, certain = numbers.vat_flaw(vat)
+            if wrong:
+                (self.bad if certain else self.warn)((*path, "vat_id"), wrong)
+
+    def has_left(self, kind: str, name: str) -> bool:
+        left = self.records[kind, name].left
+        return left is not None and left <= self.today
 
     def check_producer(self, path: Path, name: object, does: str) -> None:
         """The name has to be that of an active producer member."""
@@ -237,34 +334,39 @@ class Checker:
             return
         if not isinstance(member, dict):
             return
-        joined = day(member.get("joined"))
-        if self.classes(member) == {"consumer"}:
+        its = self.records["member", name]
+        if self.by_day and self.classes(name) == {"consumer"}:
             self.bad(
                 path,
                 f"member {show(name)} is not a producer, and only a producer {does}; "
                 f"add producer to its classes, or {self.name_producers()}",
             )
-        elif self.has_left(member):
-            self.bad(
-                path,
-                f"member {show(name)} left on {member['left']}; {self.name_producers()}",
-            )
-        elif joined and joined > self.today:
-            self.bad(
-                path,
-                f"member {show(name)} joins only on {joined}; {self.name_producers()}",
-            )
+        elif not its.suspension(self.today) and (wrong := self.not_active(its)):
+            # A suspension takes vote and services from a member, and nothing from those it looks after.
+            self.bad(path, f"member {show(name)} {wrong}; {self.name_producers()}")
+
+    def not_active(self, its: Record) -> str | None:
+        """Why somebody is not an active member, or client, on the day; None when it is."""
+        status = its.status(self.today) if self.by_day else "active"
+        if status == "left":
+            return f"left on {next(span.end for span in reversed(its.spans) if span.end and span.end <= self.today)}"
+        if status == "suspended":
+            suspension = its.suspension(self.today)
+            return f"is suspended since {suspension.start if suspension else self.today}"
+        if status == "none" or (status == "applied" and its.joined):
+            return f"joins only on {its.joined or its.applied}"
+        if status == "applied":
+            return f"has applied on {its.applied}, and has not joined"
+        return None
 
     def name_producers(self) -> str:
         """Advice that names the active producers."""
-        found = [name for name, member in self.members.items() if "producer" in self.classes(mapping(member)) and self.active(member)]
+        found = [name for name in self.members if "producer" in self.classes(name) and self.records["member", name].active(self.today)]
         return self.choose(found, "there is no active producer yet, add one first")
 
-    @staticmethod
-    def classes(member: dict[str, Any]) -> set[Any]:
-        """A member's classes; empty unless each is one we know, so that a misspelt one is complained about once."""
-        classes = [name for name in items(member.get("classes")) if isinstance(name, str)]
-        return set(classes) if set(classes) <= {"consumer", "producer"} else set()
+    def classes(self, name: str) -> frozenset[str]:
+        """A member's classes on the day; empty unless each is one we know, so that a misspelt one is complained about once."""
+        return self.records["member", name].classes_on(self.today)
 
     @staticmethod
     def choose(names: Sequence[str], none: str = "there is none to name yet, add it first") -> str:
@@ -288,6 +390,14 @@ class Checker:
             self.bad(path, f"{show(image)} has no tag; write the version, such as {short(base)}:v3.8.2.4")
         elif tag == "latest":
             self.bad(path, f"{show(image)} moves by itself; write the version, such as {short(base)}:v3.8.2.4")
+
+    def check_overrides(self, path: Path, branding: object) -> None:
+        """The folder is there: without it every run of the service would fail, late and far from this file."""
+        named = text(mapping(branding).get("overrides"))
+        if named and not named.startswith("/") and ".." not in named:
+            beside = os.path.dirname(where(self.root, path)[0])
+            if not os.path.isdir(os.path.join(beside, named)):
+                self.bad(path, f"there is no folder {show(named)} beside this file; make it as docs/image.md says, or remove the line")
 
     def check_participants(self, path: Path, value: object) -> None:
         if value == 1 and not isinstance(value, bool):
@@ -323,14 +433,20 @@ class Checker:
         accounts = mapping(service.get("accounts"))
         self.check_people((*path, "accounts", "administrators"), accounts.get("administrators"))
         self.check_people((*path, "accounts", "users"), accounts.get("users"))
+        self.check_price(path, service, tier)
         if tier == "accounts":
             self.check_accounts_tier(path, service)
             return
+        if "term" in service:
+            self.bad(
+                (*path, "term"), "is for tier accounts only; remove it, and write state: stopped or state: absent when the time has come"
+            )
         if "instance" in service:
             self.bad((*path, "instance"), "is for tier accounts only; remove it")
         if "users" in accounts:
             self.bad((*path, "accounts", "users"), "is for tier accounts only; write people who run the site as administrators")
         self.check_image((*path, "image"), service.get("image"))
+        self.check_overrides((*path, "branding", "overrides"), service.get("branding"))
         self.check_participants((*path, "limits", "participants"), mapping(service.get("limits")).get("participants"))
         if tier and not any("image" in layer for _path, layer in layers(self.root, name)):
             self.bad(
@@ -346,6 +462,7 @@ class Checker:
         if tier == "consumer":
             self.check_consumer(path, name, service)
         self.check_mail(path, name, service)
+        self.check_roles(path, name, accounts)
         if service.get("state", "present") == "present":
             self.check_way_in(path, accounts)
 
@@ -378,14 +495,15 @@ class Checker:
                 (*path, "tier"),
                 "the consumer tier is for members; write tier: dedicated_container, dedicated_server or accounts for a client",
             )
-        if kind == "member" and tier == "consumer" and self.classes(owner) == {"producer"}:
+        if kind == "member" and tier == "consumer" and self.by_day and self.classes(owner_id) == {"producer"}:
             self.bad(
                 (*path, "member"),
                 f"member {show(owner_id)} is not of class consumer; add consumer to its classes, or choose a dedicated tier",
             )
-        if self.has_left(owner) and service.get("state", "present") == "present":
+        wrong = self.not_active(self.records[kind, owner_id])
+        if wrong and service.get("state", "present") == "present":
             said = "write state: stopped (data kept) or state: absent (removed)"
-            self.bad((*path, "state"), f"{kind} {show(owner_id)} left on {owner['left']}, so its service cannot be present; {said}")
+            self.bad((*path, "state"), f"{kind} {show(owner_id)} {wrong}, so its service cannot be present; {said}")
 
     def check_people(self, path: Path, people: object) -> None:
         seen: set[str] = set()
@@ -403,10 +521,19 @@ class Checker:
                 self.bad((*path, key), "does not go with tier accounts, which has no site of its own; remove it")
         accounts = service.get("accounts")
         for key in mapping(accounts):
-            if key != "users":
+            if key not in _PEOPLE_OF_ACCOUNTS:
                 self.bad((*path, "accounts", key), "does not go with tier accounts; write the people under accounts.users")
-        if "users" not in mapping(accounts) and (accounts is None or isinstance(accounts, dict)):
-            self.bad((*path, "accounts", "users"), "is missing; write the people who get an account, each with name: and email:")
+        if not set(_PEOPLE_OF_ACCOUNTS) & set(mapping(accounts)) and (accounts is None or isinstance(accounts, dict)):
+            self.bad(
+                (*path, "accounts", "users"),
+                "is missing; write the people who get an account, each with name: and email:, or accounts.people_file",
+            )
+        elif mapping(accounts).get("users") == [] and "people_file" not in mapping(accounts):
+            self.bad((*path, "accounts", "users"), "the list is empty; write at least one entry, or state: absent to close all accounts")
+        for key in mapping(service.get("limits")):
+            if key in ("meeting_minutes", "participants"):
+                self.bad((*path, "limits", key), "is the same for all meetings of an instance; remove it: the accounts have that of theirs")
+        self.check_term((*path, "term"), mapping(service.get("term")), service)
         if "instance" not in service:
             self.bad((*path, "instance"), "is missing; write the id of the service whose Greenlight holds the accounts")
             return
@@ -422,12 +549,178 @@ class Checker:
                     (*path, "instance"),
                     f"service {show(instance)} is of tier accounts itself; write the id of one that has a site of its own",
                 )
-            elif "client" in target:
+                return
+            if "client" in target:
                 self.bad((*path, "instance"), f"service {show(instance)} belongs to a client; write the id of one that a member runs")
             elif target.get("state", "present") != "present" and service.get("state", "present") == "present":
                 self.bad(
                     (*path, "instance"), f"service {show(instance)} is {show(target.get('state'))[1:-1]}; accounts need one that is present"
                 )
+            self.check_seller(path, service, instance, target)
+            self.check_rooms(path, instance)
+            oidc = mapping(mapping(target.get("accounts")).get("oidc"))
+            if oidc.get("match_email") is False:
+                self.bad(
+                    (*path, "instance"),
+                    f"people sign in to service {show(instance)} at its issuer, and accounts.oidc.match_email: false keeps those "
+                    "who are written here out; remove that line, or choose another service",
+                )
+
+    def check_seller(self, path: Path, service: dict[str, Any], instance: str, target: dict[str, Any]) -> None:
+        """Who sells accounts is the member that runs the instance."""
+        runs = text(target.get("member"))
+        sells = text(mapping(self.clients.get(text(service.get("client")) or "")).get("sold_by"))
+        if runs is None or sells is None or runs == sells or "member" in service:
+            return
+        own = [
+            name
+            for name, other in self.services.items()
+            if mapping(other).get("member") == sells and mapping(other).get("tier") not in ("accounts", None)
+        ]
+        advice = self.choose(own, f"member {show(sells)} runs no service yet")
+        self.bad(
+            (*path, "instance"),
+            f"service {show(instance)} is run by member {show(runs)}, but client {show(service['client'])} is served by {show(sells)}; "
+            f"{advice}, or write sold_by: {short(runs)} at the client",
+        )
+
+    def check_rooms(self, path: Path, instance: str) -> None:
+        """Accounts on an instance have no more rooms than an account of that instance may have."""
+        most = self.rooms_of(instance)
+        for place, layer in ((path, mapping(self.services.get(path[1]))), next(default_layers(self.root, "accounts"))):
+            rooms = mapping(layer.get("limits")).get("rooms_per_account")
+            if isinstance(rooms, int) and not isinstance(rooms, bool):
+                self.check_at_most((*place, "limits", "rooms_per_account"), rooms, most, instance)
+                return
+
+    def check_at_most(self, path: Path, rooms: int, most: int | None, instance: str) -> None:
+        if most is not None and rooms > most:
+            said = f"{rooms} is more than an account of service {show(instance)} may have; write at most {most}, or raise the limit there"
+            self.bad(path, said)
+
+    def rooms_of(self, service_id: str) -> int | None:
+        """The room limit of a service with a site; None when it cannot be told."""
+        tier = mapping(self.services.get(service_id)).get("tier")
+        for _place, layer in layers(self.root, service_id):
+            found = mapping(layer.get("limits"))
+            if "rooms_per_account" in found:
+                rooms = found["rooms_per_account"]
+                return rooms if isinstance(rooms, int) and not isinstance(rooms, bool) else None
+        return defaults.LIMITS[tier]["rooms_per_account"] if isinstance(tier, str) and tier in defaults.LIMITS else None
+
+    def check_term(self, path: Path, term: dict[str, Any], service: dict[str, Any]) -> None:
+        begins = self.check_day((*path, "from"), term.get("from"))
+        ends = self.check_day((*path, "until"), term.get("until"))
+        if begins and ends and ends < begins:
+            self.bad((*path, "until"), f"{ends} is before the day it begins, {begins}; mend one of the two dates")
+        elif ends and ends < self.today and service.get("state", "present") == "present":
+            self.warn(
+                (*path, "until"), f"{ends} is over, so the accounts are closed; write state: absent, or a later day to open them again"
+            )
+
+    def check_price(self, path: Path, service: dict[str, Any], tier: str | None) -> None:
+        price = service.get("price")
+        if not isinstance(price, dict):
+            return
+        if "member" in service and tier is not None and tier != "accounts":
+            self.bad((*path, "price"), "is for what is sold; members pay by the co-operative's rules, so remove it")
+        amount, currency = text(price.get("amount")), text(price.get("currency"))
+        places = defaults.MINOR_UNITS.get(currency or "", 2)
+        if amount and re.fullmatch(r"[0-9]+[.][0-9]+", amount) and len(amount.partition(".")[2]) > places:
+            kind = f"{short(currency)} has {places or 'no'} decimal places" if currency else "an amount has two decimal places"
+            rounded = amount.partition(".")[0] + (f".{amount.partition('.')[2][:places]}" if places else "")
+            self.bad((*path, "price", "amount"), f'{show(amount)} cannot be paid: {kind}; write an amount such as "{rounded}"')
+
+    # -- roles and people of an instance
+
+    def check_roles(self, path: Path, service_id: str, accounts: dict[str, Any]) -> None:
+        """Roles have one meaning each, no more than the service has, and a way for somebody to get them."""
+        sold = self.sold.get(service_id, {})
+        known: dict[str, tuple[str, int]] = {}
+        present = {name.lower(): name for name in defaults.SEEDED_ROLES}
+        domains: dict[str, int] = {}
+        for index, role in enumerate(items(accounts.get("roles"))):
+            here = (*path, "accounts", "roles", index)
+            role = mapping(role)
+            name = text(role.get("name"))
+            if name is None:
+                continue
+            lower = name.lower()
+            if lower in known:
+                self.bad((*here, "name"), f"{show(name)} is named twice; keep one entry (capitals make no difference)")
+                continue
+            known[lower] = (name, index)
+            seeded = next((one for one in defaults.SEEDED_ROLES if one.lower() == lower), None)
+            if lower == "superadmin":
+                self.bad((*here, "name"), "SuperAdmin passes every limit and is not for an instance's people; write another name")
+            elif seeded and name != seeded:
+                self.bad((*here, "name"), f"{show(name)} differs from Greenlight's own role only in its capitals; write {seeded}")
+            elif lower in sold:
+                self.bad(
+                    (*here, "name"), f"{show(name)} is the role of service {show(sold[lower])}, whose people have it; write another name"
+                )
+            if role.get("state", "present") == "absent":
+                if seeded:
+                    self.bad((*here, "state"), f"{seeded} is Greenlight's own and cannot be removed; remove the line state")
+                continue
+            present[lower] = name
+            rooms = role.get("rooms_per_account")
+            if isinstance(rooms, int) and not isinstance(rooms, bool):
+                self.check_at_most((*here, "rooms_per_account"), rooms, self.rooms_of(service_id), service_id)
+            permissions = mapping(role.get("permissions"))
+            if permissions.get("ManageRoles") is True:
+                said = "stays false, since whoever may manage roles can raise every limit; remove the line, or write false"
+                self.bad((*here, "permissions", "ManageRoles"), said)
+            if seeded == "Administrator":
+                for key in ("permissions", "mail_domains"):
+                    if key in role:
+                        said = "keeps what it may" if key == "permissions" else "is given by name only"
+                        self.bad((*here, key), f"Administrator {said}; remove {key}, or write a role of your own")
+            for number, domain in enumerate(items(role.get("mail_domains"))):
+                if not isinstance(domain, str):
+                    continue
+                plain = domain.removeprefix("@").lower()
+                if domains.setdefault(plain, index) != index:
+                    said = f"{show(domain)} leads to role {show(self.role_name(accounts, domains[plain]))} already; keep one of the two"
+                    self.bad((*here, "mail_domains", number), said)
+        default = text(accounts.get("default_role"))
+        if default:
+            if default == "Administrator":
+                said = "would make everybody who signs up an administrator; write another role"
+                self.bad((*path, "accounts", "default_role"), said)
+            elif default not in present.values():
+                names = [name for name in present.values() if name != "Administrator"]
+                self.bad((*path, "accounts", "default_role"), f"{show(default)} is not a role of this service; {self.choose(names)}")
+
+    @staticmethod
+    def role_name(accounts: dict[str, Any], index: int) -> str:
+        return str(mapping(items(accounts.get("roles"))[index]).get("name"))
+
+    def check_people_of_instances(self) -> None:
+        """Nobody is written for one instance twice: as its administrator and as a buyer of accounts, or by two buyers."""
+        taken: dict[tuple[str, str], Path] = {}
+        entries: list[tuple[str, Path, list[Any]]] = []
+        for name, service in self.services.items():
+            service = mapping(service)
+            accounts = mapping(service.get("accounts"))
+            if service.get("tier") != "accounts":
+                entries.append((name, ("services", name, "accounts", "administrators"), items(accounts.get("administrators"))))
+        for name, service in self.services.items():
+            service = mapping(service)
+            instance = text(service.get("instance"))
+            if service.get("tier") == "accounts" and instance and service.get("state", "present") == "present":
+                users = items(mapping(service.get("accounts")).get("users"))
+                entries.append((instance, ("services", name, "accounts", "users"), users))
+        for instance, path, people in entries:
+            for index, person in enumerate(people):
+                email = text(mapping(person).get("email"))
+                if email is None:
+                    continue
+                other = taken.setdefault((instance, email.lower()), (*path, index))
+                if other[:2] != path[:2]:
+                    at = "{}:{}".format(*where(self.root, other))
+                    said = f"{show(email)} has an account on service {show(instance)} by {label(other[:2])} already ({at})"
+                    self.bad((*path, index, "email"), f"{said}; keep one of the two")
 
     def check_consumer(self, path: Path, name: str, service: dict[str, Any]) -> None:
         if service.get("record") is True:
@@ -495,7 +788,12 @@ class Checker:
                 "turns sign-in by password off for everyone, administrators too: they sign in at the issuer (only a "
                 "SuperAdmin made with Greenlight's own rake task still can)",
             )
-        elif registration in ("invite", "approval") and not administrators and (administrators is None or isinstance(administrators, Seq)):
+            if mapping(oidc).get("match_email") is False and (administrators or "people_file" in accounts):
+                self.bad(
+                    (*path, "accounts", "oidc", "match_email"),
+                    "false keeps the people out who are written here: the issuer's sign-in would find their address taken; remove the line",
+                )
+        if registration in ("invite", "approval") and not administrators and (administrators is None or isinstance(administrators, Seq)):
             does = "invite" if registration == "invite" else "approve"
             self.bad(
                 (*path, "accounts", "administrators"),
@@ -590,8 +888,8 @@ class Checker:
                     self.bad(at, f"is not what {label(first[:2])} states for mail from {show(domain)} ({line}); {said}")
 
 
-def check_meaning(root: Map, today: datetime.date) -> tuple[list[Problem], list[Problem]]:
-    """Problems and warnings of a file whose shape has been looked at."""
-    checker = Checker(root, today)
+def check_meaning(root: Map, today: datetime.date, services: bool = True) -> tuple[list[Problem], list[Problem]]:
+    """Problems and warnings of a file whose shape has been looked at; C(services) as Checker has it."""
+    checker = Checker(root, today, services)
     checker.check()
     return checker.problems, checker.warnings

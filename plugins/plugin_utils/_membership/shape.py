@@ -48,6 +48,10 @@ _MEANT = {
     "registration": "accounts.registration",
     "allowed_domains": "accounts.allowed_domains",
     "oidc": "accounts.oidc",
+    "roles": "accounts.roles",
+    "on": "instance",
+    "people": "accounts.users",
+    "cost": "price",
     "rooms": "limits.rooms_per_account",
     "participants": "limits.participants",
     "users": "limits.participants",
@@ -140,7 +144,10 @@ def check_shape(root: Map, schema_file: str = SCHEMA_FILE) -> list[Problem]:
         if error.validator == "additionalProperties":
             problems.extend(_unknown_keys(root, path, error.instance, error.schema))
         elif error.validator == "required":
-            problems.extend(_missing_keys(root, path, error))
+            problems.extend(_missing_keys(root, path, error, error.validator_value))
+        elif error.validator == "anyOf":
+            # Alternatives are keys one of which has to be there; the first is what most people want to write.
+            problems.extend(_missing_keys(root, path, error, error.validator_value[0]["required"]))
         elif "propertyNames" in error.absolute_schema_path:
             problems.append(_bad_name(root, path, error))
         elif path not in seen:
@@ -199,8 +206,8 @@ def _variable_for(path: Sequence[object], key: str) -> str:
     return "_".join(part for part in ("vault", owner, kind, key.removesuffix("_var").removeprefix("client_")) if part)
 
 
-def _missing_keys(root: Map, path: tuple[object, ...], error: Any) -> Iterator[Problem]:
-    for key in error.validator_value:
+def _missing_keys(root: Map, path: tuple[object, ...], error: Any, keys: Sequence[str]) -> Iterator[Problem]:
+    for key in keys:
         if key in error.instance:
             continue
         schema = error.schema["properties"].get(key, {})

@@ -13,7 +13,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.passwords import email_problem, name_problem
@@ -36,8 +36,10 @@ class TableError(CoopError):
     """A table that cannot be used. The message has one line for each problem, each with file and line."""
 
 
-def read(data: bytes, file: str) -> list[dict[str, str]]:
+def read(data: bytes, file: str, roles: Collection[str] | None = None) -> list[dict[str, str]]:
     """The people of a CSV table, in its order, as C(users) of greenlight_user. ``file`` is how messages call it.
+
+    ``roles`` are those the column role may name; None: any.
 
     Every entry has ``name``, ``email`` (in lower case), ``role``, ``state`` and ``language``; the last three only where the table
     gives them. Raises TableError with everything that is wrong.
@@ -57,7 +59,7 @@ def read(data: bytes, file: str) -> list[dict[str, str]]:
     rows = _rows(text, file)
     if not rows:
         raise TableError(f"{file}:1: is empty; write a header such as name,email,role,state and one line for each person")
-    return _people(rows, file)
+    return _people(rows, file, roles)
 
 
 def _rows(text: str, file: str) -> list[tuple[int, list[str]]]:
@@ -106,14 +108,14 @@ def _header(line: int, row: Sequence[str], problems: list[tuple[int, str]]) -> l
     return names
 
 
-def _people(rows: Sequence[tuple[int, list[str]]], file: str) -> list[dict[str, str]]:
+def _people(rows: Sequence[tuple[int, list[str]]], file: str, roles: Collection[str] | None) -> list[dict[str, str]]:
     problems: list[tuple[int, str]] = []
     names = _header(*rows[0], problems)
     people: list[dict[str, str]] = []
     if not problems:
         seen: dict[str, int] = {}
         for line, row in rows[1:]:
-            _person(line, row, names, seen, people, problems)
+            _person(line, row, names, roles, seen, people, problems)
     if problems:
         lines = [f"{file}:{line}: {text}" for line, text in problems[:MAX_PROBLEMS]]
         if len(problems) > MAX_PROBLEMS:
@@ -123,7 +125,13 @@ def _people(rows: Sequence[tuple[int, list[str]]], file: str) -> list[dict[str, 
 
 
 def _person(
-    line: int, row: Sequence[str], names: Sequence[str], seen: dict[str, int], people: list[dict[str, str]], problems: list[tuple[int, str]]
+    line: int,
+    row: Sequence[str],
+    names: Sequence[str],
+    roles: Collection[str] | None,
+    seen: dict[str, int],
+    people: list[dict[str, str]],
+    problems: list[tuple[int, str]],
 ) -> None:
     """Check one row; add it to ``people`` or what is wrong to ``problems``."""
     found: list[str] = []
@@ -152,6 +160,10 @@ def _person(
         person["role"] = role
         if role.lower() == SUPER_ROLE.lower():
             found.append("role SuperAdmin passes every limit and is not given by a table; write another role")
+        elif roles is not None and role not in roles:
+            found.append(
+                f"role {_shown(role)} is no role of this service; write one of {', '.join(roles)} (capitals count), or leave it empty"
+            )
     if state := cells.get("state", "").lower():
         person["state"] = state
         if state not in STATES:

@@ -61,6 +61,7 @@ class Expectation:
     pool_endpoint: str
     pool_secret: str
     external_sign_in: bool = False
+    administrator: bool = True
     domains: tuple[Mapping[str, Any], ...] = ()
     sender_email: str | None = None
     mailbox: Mailbox | None = None
@@ -185,19 +186,21 @@ class Verification:
         return "strangers are not signed in, the migration API is closed"
 
     def sign_in(self) -> str:
-        """The administrator signs in with mail and password."""
+        """The account signs in with mail and password, and may what was said of it."""
         if self.expected.external_sign_in:
             raise Skipped("people sign in at the member's own OpenID Connect provider")
         answer = self._site.sign_in(self.expected.email, self.expected.password)
         if answer.status != 200:
             raise CheckFailed(f"signing in answers {answer.status} {answer.text[:120]}")
         user = answer.json().get("data", {})
-        if user.get("permissions", {}).get("ManageUsers") != "true":
-            raise CheckFailed("the account signed in is no administrator (ManageUsers is not true)")
+        manages = user.get("permissions", {}).get("ManageUsers") == "true"
+        if manages is not self.expected.administrator:
+            raise CheckFailed(f"the account signed in {'may' if manages else 'may not'} manage users (ManageUsers)")
         if user.get("permissions", {}).get("ManageRoles") != "false":
             raise CheckFailed("the administrator may change roles (ManageRoles), so the room limit does not bind")
         self._signed_in = user
-        return f"signed in as administrator, RoomLimit {user.get('permissions', {}).get('RoomLimit')}"
+        role = "administrator" if self.expected.administrator else str((user.get("role") or {}).get("name"))
+        return f"signed in as {role}, RoomLimit {user.get('permissions', {}).get('RoomLimit')}"
 
     def _create_room(self, name: str) -> tuple[int, str, str]:
         user_id = (self._signed_in or {}).get("id")

@@ -34,7 +34,8 @@ BASE_REPOSITORY = "meet-coop-lab/greenlight-base"
 DEFAULT_BASE = "meet-coop-lab/base"
 LABEL = "coop.meet.lab.inputs"
 VERSIONS = ("v3.8.2.4", "v3.7.1", "v3.9.0-broken")
-PACKAGES = ("bash", "ca-certificates", "netcat-openbsd", "python3-minimal", "python3", "python3-psycopg2", "python3-bcrypt")
+PACKAGES = ("bash", "ca-certificates", "netcat-openbsd", "python3-minimal", "python3", "python3-psycopg2", "python3-bcrypt", "python3-jwt",
+            "python3-cryptography")  # fmt: skip
 SECURITY = ["seccomp=unconfined", "apparmor=unconfined"]
 ROOT = "/usr/src/app"
 

@@ -420,8 +420,9 @@ def test_the_example_is_reproduced_byte_for_byte(tmp_path: pathlib.Path, monkeyp
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
     coop = Coop.__new__(Coop)
     coop.path, coop.decisions = tmp_path / "elsewhere", tmp_path / "elsewhere" / "decisions"
-    committed = coop.outcome("D-0001-fair-rate")
-    assert committed and yaml.safe_load(committed)["result"] == "passed"
-    (coop.decisions / "D-0001-fair-rate" / "outcome.yml").unlink()
-    coop.tally("2026-02-13")
-    assert coop.outcome("D-0001-fair-rate") == committed
+    for name in ("D-0001-fair-rate", "D-0002-hypha-joins"):
+        committed = coop.outcome(name)
+        assert committed and yaml.safe_load(committed)["result"] == "passed"
+        (coop.decisions / name / "outcome.yml").unlink()
+        coop.tally("2026-02-21")
+        assert coop.outcome(name) == committed

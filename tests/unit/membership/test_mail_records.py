@@ -92,6 +92,14 @@ def test_a_domain_that_is_not_ours_is_offered_and_nothing_published() -> None:
     ]
 
 
+def test_a_service_that_is_gone_is_told_what_it_may_drop_in_its_own_domain() -> None:
+    for sender, told in (("meet@rosa.example", 2), ("meet@rosa.meet.example", 0)):
+        data = rosa(sender, spf="mx", dmarc="none")
+        data["services"]["rosa"]["state"] = "absent"
+        found = built(data).services["rosa"]
+        assert (len(found["mail_records_offered"]), found["mail_records"]) == (told, [])
+
+
 def test_who_has_the_sub_domain_keeps_the_records_of_all_who_send_with_it() -> None:
     data = rosa(spf="mx", dkim={"s1": "s1.relay.example"})
     data["services"]["training"] = service("rosa", "t@ROSA.meet.example", spf="mx", dkim={"s2": "s2.relay.example"})

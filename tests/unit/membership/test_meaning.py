@@ -46,8 +46,13 @@ def test_everything_is_filled_in() -> None:
             "administrators": [{"name": "Rosa", "email": "rosa@rosa.example"}],
             "people_file": None,
             "users": [],
+            "roles": [],
+            "default_role": None,
+            "sold_roles": [],
             "oidc": None,
         },
+        "term": None,
+        "price": None,
         "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
         "record": False,
         "branding": {
@@ -60,6 +65,7 @@ def test_everything_is_filled_in() -> None:
             "help_center": "",
             "welcome": None,
             "language": "en",
+            "overrides": None,
         },
         "resources": {"memory": "1g", "cpus": 1.0, "pids": 512},
     }
@@ -74,7 +80,9 @@ def test_owner_and_cooperative() -> None:
         "classes": [],
         "contacts": [{"name": "Kim", "email": "kim@cafe.example", "role": "coordinator"}],
         "joined": None,
+        "leaving": None,
         "left": None,
+        "export_keys": [],
         "supported_by": None,
         "sold_by": "agaric",
         "website": None,
@@ -93,18 +101,19 @@ def test_owner_and_cooperative() -> None:
 
 def test_every_service_has_the_same_keys() -> None:
     data = changed(
+        services__agaric={"tier": "dedicated_container", "member": "agaric", "accounts": {"registration": "open"}},
         services__team={
             "tier": "accounts",
             "client": "cafe",
-            "instance": "rosa",
+            "instance": "agaric",
             "accounts": {"users": [{"name": "A", "email": "A@cafe.example"}]},
-        }
+        },
     )
     found = built(data).services
     assert {frozenset(service) for service in found.values()} == {frozenset(found["rosa"])}
     assert {frozenset(service["accounts"]) for service in found.values()} == {frozenset(found["rosa"]["accounts"])}
     team = found["team"]
-    assert (team["hostname"], team["hostnames"], team["client"], team["member"]) == ("rosa.meet.example", [], "cafe", None)
+    assert (team["hostname"], team["hostnames"], team["client"], team["member"]) == ("agaric.meet.example", [], "cafe", None)
     assert team["accounts"]["users"] == [{"name": "A", "email": "a@cafe.example"}]
 
 
@@ -240,8 +249,10 @@ def test_unlimited_is_for_dedicated_tiers() -> None:
 
 def test_sign_in_elsewhere_is_pointed_out() -> None:
     oidc = {"issuer": "https://id.rosa.example", "client_id": "gl", "client_secret_var": "vault_rosa_oidc"}
-    found = built(changed(services__rosa__accounts={"oidc": oidc}))
-    assert found.services["rosa"]["accounts"]["oidc"] == {**oidc, "redirect": None, "uid_field": "sub"}
+    found = built(changed(services__rosa__accounts={"oidc": oidc, "registration": "open"}))
+    assert found.services["rosa"]["accounts"]["oidc"] == {
+        **oidc, "redirect": None, "uid_field": "sub", "match_email": True, "logout_path": None
+    }  # fmt: skip
     assert len(found.warnings) == 1 and "turns sign-in by password off" in found.warnings[0]
 
 
@@ -302,3 +313,18 @@ def test_a_table_of_people_lies_beside_its_membership_file() -> None:
 def test_a_table_of_people_elsewhere_is_refused(name: str) -> None:
     found = lines(changed(services__rosa__accounts__people_file=name))
     assert len(found) == 1 and "write one such as people/sunflower.csv" in found[0]
+
+
+def test_a_folder_of_overrides_lies_beside_its_membership_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = changed(services__rosa__branding={"overrides": "overrides/rosa"})
+    assert any('there is no folder "overrides/rosa"' in line for line in lines(one))
+    (tmp_path / "overrides" / "rosa").mkdir(parents=True)
+    assert built(one).services["rosa"]["branding"]["overrides"] == str(tmp_path / "overrides" / "rosa")
+
+
+def test_an_image_of_its_own_may_come_from_the_defaults(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "overrides" / "all").mkdir(parents=True)
+    one = changed(defaults__branding={"overrides": "overrides/all"})
+    assert built(one).services["rosa"]["branding"]["overrides"] == str(tmp_path / "overrides" / "all")

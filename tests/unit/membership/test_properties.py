@@ -112,8 +112,24 @@ RICH = yaml.safe_load(LAB)
 RICH["services"]["team"] = {
     "tier": "accounts",
     "client": "cafe",
-    "instance": "rosa",
-    "accounts": {"users": [{"name": "A", "email": "a@cafe.example"}]},
+    "instance": "agaric",
+    "accounts": {"users": [{"name": "A", "email": "a@cafe.example"}], "people_file": "people/team.csv"},
+    "limits": {"rooms_per_account": 1},
+    "term": {"from": "2025-12-01", "until": "2026-12-31"},
+    "price": {"amount": "12.50", "currency": "EUR", "per": "month"},
+}
+RICH["services"]["agaric"] = {
+    "tier": "dedicated_container",
+    "member": "agaric",
+    "smtp": None,
+    "accounts": {
+        "registration": "open",
+        "default_role": "Board",
+        "roles": [
+            {"name": "Board", "color": "#112233", "rooms_per_account": 3, "permissions": {"CanRecord": False}, "mail_domains": ["b.test"]},
+            {"name": "Old", "state": "absent"},
+        ],
+    },
 }
 RICH["defaults"]["tiers"] = {"consumer": {"limits": {"participants": 20}}}
 RICH["container_hosts"]["host1"]["connection"] = {"ansible_user": "root"}

@@ -25,10 +25,11 @@ def _connect(database: str | None = None) -> t.Any:
     return psycopg2.connect(**config.database_arguments(database))  # type: ignore[arg-type]
 
 
-def assets_precompile(_arguments: list[str]) -> int:
-    """Runs at each start upstream (bin/start); the double has nothing to build."""
-    print("yarn install, esbuild and sass: nothing to do")
-    return 0
+def assets_precompile(arguments: list[str]) -> int:
+    """Runs at each start upstream (bin/start)."""
+    from .assets import task
+
+    return task(arguments)
 
 
 def db_create(_arguments: list[str]) -> int:

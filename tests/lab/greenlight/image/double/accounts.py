@@ -408,7 +408,7 @@ def save_new_user(db: Connection, user: Row, password: str | None) -> list[str]:
     if errors:
         return errors
     values = {name: value for name, value in user.items() if name != "id"}
-    user.update(db.insert("users", **values, password_digest=hash_password(password or "")))
+    user.update(db.insert("users", **values, password_digest=None if user.get("external_id") else hash_password(password or "")))
     return []
 
 

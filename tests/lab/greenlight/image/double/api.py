@@ -12,9 +12,9 @@ import sys
 import time
 import traceback
 import typing as t
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from . import accounts, bbb, checks, config, cookies, mail, rooms
+from . import accounts, assets, bbb, checks, config, cookies, mail, openid, rooms
 from .accounts import PROVIDER, RecordInvalid, RecordNotFound, ServerError, allowed, as_uuid, blank, text
 from .db import Connection, Row, now
 from .server import Application, Request, Response, Upload, error_page, json_response, wrapper_key
@@ -23,7 +23,7 @@ from .server import Application, Request, Response, Upload, error_page, json_res
 INVALID_PARAMS, NOT_FOUND, SERVER_ERROR = "InvalidParams", "RecordNotFound", "SomethingWentWrong"
 EMAIL_EXISTS, RECORD_INVALID, INVITE_INVALID = "EmailAlreadyExists", "RecordInvalid", "InviteInvalid"
 ROOM_LIMIT, PENDING, BANNED, UNVERIFIED, UNAUTHORIZED = "RoomLimitError", "PendingUser", "BannedUser", "UnverifiedUser", "Unauthorized"
-HCAPTCHA_INVALID, WRONG_PASSWORD = "HCaptchaInvalid", "IncorrectOldPassword"
+HCAPTCHA_INVALID, WRONG_PASSWORD, EXTERNAL_SIGNUP = "HCaptchaInvalid", "IncorrectOldPassword", "SignupError"
 FORBIDDEN_SETTINGS = {"RoleMapping", "ResyncOnLogin", "DefaultRole"}  # app/controllers/api/v1/site_settings_controller.rb
 INVITATION_DAYS = 7
 PAGE = 10  # config/initializers/pagy.rb
@@ -182,13 +182,11 @@ def dispatch(app: Application, request: Request, db: Connection) -> Response:
             return context.finish(external(context))
         if request.path.startswith("/rails/active_storage/"):
             return _blob(context)
-        if (
-            method == "GET"
-            and request.path == "/auth/openid_connect"
-            or "/auth/" in request.path
-            and not config.present("OPENID_CONNECT_ISSUER")
-        ):
-            pass  # no such strategy: the page answers
+        # GET of the strategy's own path, and all of /auth/ without an issuer, is the page's.
+        strategy = {("POST", openid.STRATEGY): _openid_start, ("GET", openid.CALLBACK): _openid_callback}.get((method, request.path))
+        if strategy and openid.enabled():
+            context.params = request.parameters()
+            return context.finish(strategy(context))
         return _page(context)
     except ValueError:
         return error_page(request, 400)
@@ -263,23 +261,28 @@ def _page(context: Context) -> Response:
 def _html(context: Context) -> Response:
     """app/views/layouts/application.html.erb: reads the branding image, so it needs the database; carries the CSRF token."""
     image = accounts.setting(context.db, "BrandingImage", context.provider)
-    title = "BigBlueButton"
+    title = assets.page_title()
     if found := re.search(r"/rooms/(\w{3}-\w{3}-\w{3}-\w{3})", context.request.path):
         title = context.db.value("SELECT name FROM rooms WHERE friendly_id = %s", found[1]) or title
     root = context.request.script
+    try:
+        script, styles = assets.path("main.js"), assets.path("application.css")
+    except assets.AssetError as failure:
+        raise ServerError(str(failure)) from failure
     return Response(
         200,
         f"""<!DOCTYPE html>
 <html>
   <head>
-    <title>BigBlueButton</title>
+    <title>{assets.title()}</title>
     <meta name="viewport" content="width=device-width,initial-scale=1">
     <meta property="og:title" content="{html.escape(title)}" />
-    <meta property="og:description" content="Learn using BigBlueButton." />
+    <meta property="og:description" content="{html.escape(assets.text("opengraph.description"))}" />
     <meta property="og:image" content="{html.escape(text(image))}" />
     <meta name="csrf-param" content="authenticity_token" />
 <meta name="csrf-token" content="{cookies.csrf_token(context.session)}" />
-    <script src="{root}/assets/main.js" defer="defer" data-root="{root}"></script>
+    <link rel="stylesheet" href="{root}{styles}" />
+    <script src="{root}{script}" defer="defer" data-root="{root}"></script>
   </head>
   <body>
     <div id="root"></div>
@@ -315,6 +318,112 @@ def _recording_ready(context: Context) -> Response:
     head, _other, signature = text(context.params.get("signed_parameters")).rpartition(".")
     made = base64.urlsafe_b64encode(hmac.new(config.bbb_secret().encode(), head.encode(), hashlib.sha256).digest()).decode().rstrip("=")
     return json_response(200 if head and hmac.compare_digest(made, signature) else 401, {})
+
+
+def _found(location: str) -> Response:
+    """redirect_to."""
+    response = Response(302, "")
+    response.headers["location"] = location
+    return response
+
+
+def _root(context: Context, **query: str) -> Response:
+    """redirect_to root_path(...)."""
+    return _found(f"{context.root_url}{'?' + urlencode(query) if query else ''}")
+
+
+def _openid_failure(context: Context, failure: openid.Failure) -> Response:
+    """OmniAuth::FailureEndpoint in production: a page that says no more than the message."""
+    print(f"E, ERROR -- : (openid_connect) Authentication failure! {failure}", flush=True)
+    return _found(f"{context.request.script}/auth/failure?{urlencode({'message': str(failure), 'strategy': 'openid_connect'})}")
+
+
+def _openid_start(context: Context) -> Response:
+    """The request phase takes POST with a CSRF token only (omniauth 2, omniauth-rails_csrf_protection)."""
+    try:
+        _verify_csrf(context)
+    except ServerError:
+        return _openid_failure(context, openid.Failure("authenticity_error"))
+    try:
+        return _found(openid.start(context.session))
+    except openid.Failure as failure:
+        return _openid_failure(context, failure)
+
+
+def _openid_callback(context: Context) -> Response:
+    """external_controller.rb create_user: whatever goes wrong in it is the same SignupError."""
+    try:
+        claims = openid.finish(context.session, context.params)
+    except openid.Failure as failure:
+        return _openid_failure(context, failure)
+    try:
+        return _openid_user(context, claims)
+    except Exception as failure:
+        _log(failure)
+        return _root(context, error=EXTERNAL_SIGNUP)
+
+
+def _openid_user(context: Context, claims: openid.Claims) -> Response:
+    """Find or make the user: by external id; by mail with the fallback, as the provider writes it; by registration method and domains."""
+    db, provider = context.db, context.provider
+    user = db.one("SELECT * FROM users WHERE external_id = %s AND provider = %s", claims.uid, provider)
+    if user is None and config.env("USE_EMAIL_AS_EXTERNAL_ID_FALLBACK", "false") == "true":
+        user = db.one("SELECT * FROM users WHERE email = %s AND provider = %s", claims.email, provider)
+        if user is not None:
+            accounts.update_user(db, user, external_id=claims.uid)
+    new = user is None
+    method = accounts.setting(db, "RegistrationMethod", provider)
+    if claims.email is None:
+        raise ServerError("undefined method 'downcase' for nil")
+    if new and method == "invite" and not _openid_invited(context, claims.email):
+        return _root(context, error=INVITE_INVALID)
+    domains = accounts.setting(db, "AllowedDomains", provider)
+    if new and not blank(domains) and not any(claims.email.endswith(domain) for domain in str(domains).split(",")):
+        return _root(context, error=BANNED)
+    told = {"name": claims.name, "email": claims.email, "external_id": claims.uid, "verified": True}
+    if user is None:
+        found = re.match("[a-z]{2}", claims.locale or "")
+        told["language"] = found[0] if found else config.env("DEFAULT_LOCALE", "en")
+        user = {**accounts.build_user(db, told, provider, accounts.default_role(db, provider)), "external_id": claims.uid, "verified": True}
+        errors = accounts.save_new_user(db, user, None)
+        if errors:
+            raise RecordInvalid(f"Validation failed: {', '.join(errors)}")
+        rooms.create_default_room(db, user, provider)
+        if config.present("SMTP_SERVER"):
+            panel = f"{context.root_url}admin/users"
+            mail.deliver_later(context.app.pool, mail.new_signup(user, panel, provider), panel)
+    elif accounts.setting(db, "ResyncOnLogin", provider):
+        accounts.update_user_or_raise(db, user, **told)
+    if method == "approval":
+        if new:
+            accounts.update_user_or_raise(db, user, status=accounts.STATUS["pending"])
+        if user["status"] == accounts.STATUS["pending"]:
+            return _found(f"{context.root_url}pending")
+    days = accounts.setting(db, "SessionTimeout", provider)
+    accounts.new_session_token(db, user, extended=bool(days))
+    accounts.update_user(db, user, last_login=now())
+    if days:
+        later = (dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=accounts.ruby_int(str(days)))).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        sealed = cookies.seal("extended", {"session_token": user["session_token"]})
+        context.out.append((cookies.EXTENDED, sealed, f"; expires={later}; secure; httponly"))
+    context.session["session_token"] = user["session_token"]
+    if config.present("OPENID_CONNECT_LOGOUT_PATH"):
+        context.session["oidc_id_token"] = claims.id_token
+    back = context.request.cookies.get("location")
+    if back:
+        context.delete_cookie("location")
+        if re.search(r"/rooms/\w{3}-\w{3}-\w{3}(-\w{3})?/join\Z", back) and back.startswith("/"):
+            return _found(back)
+    return _root(context)
+
+
+def _openid_invited(context: Context, email: str) -> bool:
+    """valid_invite_token: the cookie that the invitation's page sets; a right one is used up."""
+    token = context.request.cookies.get("inviteToken")
+    if blank(token):
+        return False
+    sql = "DELETE FROM invitations WHERE email = %s AND provider = %s AND token = %s RETURNING id"
+    return context.db.one(sql, email.lower(), context.provider, token) is not None
 
 
 def _blob(context: Context) -> Response:
@@ -413,10 +522,13 @@ def sessions_create(context: Context) -> Response:
 
 @route("DELETE", "sessions/signout")
 def sessions_destroy(context: Context) -> Response:
-    """sessions_controller.rb destroy: the token is replaced, so every other session of the user ends too."""
+    """sessions_controller.rb destroy: the token is replaced, so every other session of the user ends too. Maybe on to the provider's."""
+    id_token = context.session.pop("oidc_id_token", None)
     accounts.new_session_token(context.db, context.current())
     context.session["session_token"] = None
     context.delete_cookie(cookies.EXTENDED)
+    if config.present("OPENID_CONNECT_LOGOUT_PATH") and id_token and external_auth(context):
+        return data(openid.logout_url(id_token, context.root_url))
     return data()
 
 
@@ -455,15 +567,19 @@ def rooms_configurations_index(context: Context) -> Response:
 
 @route("GET", "locales")
 def locales_index(_context: Context) -> Response:
-    """locales_controller.rb; the double speaks English only."""
-    return data({"en": "English"})
+    """locales_controller.rb index."""
+    return data({name: assets.NAMES[name] for name in assets.languages() if name in assets.NAMES})
 
 
 @route("GET", "locales/:name", public=True)
 def locales_show(context: Context) -> Response:
-    """locales_controller.rb show: a redirect to the asset."""
+    """locales_controller.rb show: a redirect to the asset; 406 for a language that is not there."""
+    try:
+        found = assets.locale(context.params["name"])
+    except assets.AssetError:
+        return Response(406, "")
     response = Response(302, "")
-    response.headers["location"] = f"{context.base_url}{context.request.script}/assets/en.json"
+    response.headers["location"] = f"{context.base_url}{context.request.script}{found}"
     return response
 
 

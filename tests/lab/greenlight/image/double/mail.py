@@ -16,6 +16,7 @@ import typing as t
 
 from . import config
 from .accounts import setting
+from .assets import text as t_
 from .db import Connection, Pool, Row
 
 TIMEOUT = 5.0  # gem mail: open_timeout and read_timeout
@@ -188,13 +189,13 @@ def reset_password(user: Row, link: str) -> t.Callable[[Connection], Letter | No
     """greenlight app/mailers/user_mailer.rb reset_password_email; texts of config/locales/en.yml."""
     letter = Letter(
         [(user["email"], user["name"])],
-        "Reset Password",
+        t_("email.reset.password_reset"),
         [
-            f"A password reset has been requested for {user['email']}.",
-            "The link will expire in 1 hour.",
-            "If you did not make a request to change your password, please ignore this email.",
+            t_("email.reset.password_reset_requested", email=user["email"]),
+            t_("email.reset.link_expires"),
+            t_("email.reset.ignore_request"),
         ],
-        ("Reset Password", link),
+        (t_("email.reset.reset_password"), link),
     )
     return lambda _db: letter
 
@@ -203,9 +204,9 @@ def activate_account(user: Row, link: str) -> t.Callable[[Connection], Letter | 
     """activate_account_email."""
     letter = Letter(
         [(user["email"], user["name"])],
-        "Account Activation",
-        ["To get started, please activate your account by clicking on the button below.", "The link will expire in 24 hours."],
-        ("Activate Account", link),
+        t_("email.activation.account_activation"),
+        [t_("email.activation.get_started"), t_("email.activation.link_expires")],
+        (t_("email.activation.activate_account"), link),
     )
     return lambda _db: letter
 
@@ -214,13 +215,13 @@ def invitation(email: str, name: str, link: str) -> t.Callable[[Connection], Let
     """invitation_email."""
     letter = Letter(
         [(email, None)],
-        "BigBlueButton Invitation",
+        t_("email.invitation.invitation_to_join"),
         [
-            f"You have been invited to create a BigBlueButton account by {name}.",
-            "To sign up, please click the button below and follow the steps.",
-            "The invitation is valid for 7 days.",
+            t_("email.invitation.you_have_been_invited", name=name),
+            t_("email.invitation.get_started"),
+            t_("email.invitation.valid_invitation"),
         ],
-        ("Sign Up", link),
+        (t_("email.invitation.sign_up"), link),
     )
     return lambda _db: letter
 
@@ -238,9 +239,13 @@ def new_signup(user: Row, link: str, provider: str) -> t.Callable[[Connection], 
             return None
         return Letter(
             [(row["email"], None) for row in rows],
-            "New BigBlueButton User Signup",
-            ["A new user has signed up to use BigBlueButton.", f"Name: {user['name']}", f"Email: {user['email']}"],
-            ("Administrator Panel", link),
+            t_("email.new_user_signup.new_user"),
+            [
+                t_("email.new_user_signup.new_user_description"),
+                t_("email.new_user_signup.name", name=user["name"]),
+                t_("email.new_user_signup.email", email=user["email"]),
+            ],
+            (t_("email.new_user_signup.admin_panel"), link),
         )
 
     return write

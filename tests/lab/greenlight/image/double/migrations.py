@@ -321,6 +321,28 @@ _BROKEN_SCHEMA = (
     (("20260901000001",), "ALTER TABLE rooms ADD CONSTRAINT rooms_archive_fk FOREIGN KEY (archive_id) REFERENCES room_archives (id);"),
 )
 _BROKEN_DATA = (("20260901000002", _setting("ArchiveRooms", "false")),)
+# More that never were, each as the end of its tag says; made by `docker commit` with another VERSION_TAG, from any of these images.
+_OTHERS: dict[str, tuple[tuple[tuple[tuple[str, ...], str], ...], tuple[tuple[str, str], ...]]] = {
+    # A migration that never ends.
+    "-hangs": (((("20261001000001",), "SELECT pg_sleep(86400);"),), ()),
+    # One outside a transaction (disable_ddl_transaction!) that fails halfway: repeated, it fails at its first half.
+    "-halves": (((("20261001000002",), "ALTER TABLE rooms ADD COLUMN archived_at date; COMMIT; SELECT 1/0;"),), ()),
+    # One that an older release cannot live with.
+    "-drops": (((("20261001000003",), "ALTER TABLE recordings RENAME COLUMN participants TO attendees;"),), ()),
+    # The mistake of greenlight #5697: a setting that is there already.
+    "-twice": (
+        (),
+        (
+            (
+                "20261001000004",
+                f"""INSERT INTO site_settings (setting_id, value, provider, created_at, updated_at)
+                SELECT id, '', 'greenlight', {NOW}, {NOW} FROM settings WHERE name = 'HelpCenter';""",
+            ),
+        ),
+    ),
+    # One that is fine.
+    "-fine": (((("20261001000005",), "ALTER TABLE rooms ADD COLUMN archived_at date;"),), ()),
+}
 
 
 class MigrationError(Exception):
@@ -333,6 +355,9 @@ def lists(tag: str) -> tuple[tuple[tuple[tuple[str, ...], str], ...], tuple[tupl
         return tuple(s for s in SCHEMA if s[0][-1] <= "20260109153256"), tuple(d for d in DATA if d[0] <= "20250501185954")
     if tag.endswith("-broken"):
         return SCHEMA + _BROKEN_SCHEMA, DATA + _BROKEN_DATA
+    for end, (schema, data) in _OTHERS.items():
+        if tag.endswith(end):
+            return SCHEMA + schema, DATA + data
     return SCHEMA, DATA
 
 

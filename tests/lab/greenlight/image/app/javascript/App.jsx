@@ -1,0 +1,10 @@
+// Copyright: (c) 2026, meet.coop members
+// GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The line of greenlight app/javascript/App.jsx that holds the title.
+
+export default function App() {
+  return (
+    <Title lang={currentUser?.language} dir={i18next.dir(currentUser?.language)}>BigBlueButton</Title>
+  );
+}
