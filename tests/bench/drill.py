@@ -34,7 +34,7 @@ SELECT gen_random_uuid(), r.id, o.id, o.default_value, now(), now() FROM rooms r
 BARE = f"""
 export RESTIC_REPOSITORY={ROOT}/repository RESTIC_PASSWORD_FILE={ROOT}/key PGUSER=postgres
 begin=$(date +%s.%N)
-restic restore --quiet latest --target {ROOT}/bare
+restic restore latest --target {ROOT}/bare >/dev/null
 createdb bench_drill_bare
 pg_restore --no-owner --dbname bench_drill_bare {ROOT}/bare/database.dump
 end=$(date +%s.%N)

@@ -284,8 +284,10 @@ def test_a_scratch_instance_reaches_nobody_and_a_killed_drill_is_cleaned_up(prov
             scratch = reached(proved, SCRATCH, targets)
             environment = proved.instance.docker("exec", SCRATCH, "env")
             killed = lab.exec(HOST, ["python3", "-c", KILLER, f"{ROOT}/work", "", ""])
-        finally:
-            code = background.wait()
+        except AssertionError as error:
+            background.wait()
+            raise AssertionError(f"{error}\n{background.output}") from error
+        code = background.wait()
         real = reached(proved, proved.instance.container, targets)
     assert killed.stdout.split() and code != 0, (killed, background.output)
     assert real == [f"{target} reached" for target in targets]
