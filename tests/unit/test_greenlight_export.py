@@ -31,8 +31,9 @@ FILES = {export.DUMP: b"PGDMP and so on", "users.csv": b"id,name\r\n", "files/av
 # -- archives
 
 
-def manifest(files: dict[str, bytes] = FILES, **more: Any) -> dict[str, Any]:
-    known = {path: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()}
+def manifest(files: dict[str, bytes] | None = None, **more: Any) -> dict[str, Any]:
+    named = FILES if files is None else files
+    known = {path: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for path, data in named.items()}
     about = {"format": export.FORMAT, "postgresql_major": 17, "tables": {"users": 2}, "uploads": {KEY: "files/avatars/1/me.png"}}
     return {**about, "files": known, **more}
 
