@@ -106,8 +106,15 @@ class Files:
 
     # -- tables
 
-    def table(self, parts: Sequence[str], text: str, columns: Sequence[str], needed: Sequence[str], aliases: Mapping[str, str] | None = None,
-              others: bool = False) -> list[Row]:  # fmt: skip
+    def table(
+        self,
+        parts: Sequence[str],
+        text: str,
+        columns: Sequence[str],
+        needed: Sequence[str],
+        aliases: Mapping[str, str] | None = None,
+        others: bool = False,
+    ) -> list[Row]:
         """The rows of a CSV table, below a line that names its columns; C(others) lets in columns nobody needs.
 
         C(aliases) are other names of columns. Empty lines are passed over. What is wrong is noted, and then there are no rows.
