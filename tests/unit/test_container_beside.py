@@ -213,3 +213,44 @@ def test_the_state_file_keeps_what_an_upgrade_needs(tmp_path: Any) -> None:
     ports.write_state(str(tmp_path / "one"), state)
     assert ports.read_state(str(tmp_path / "one")) == state
     assert ports.reserved(str(tmp_path), "another") == {5105, 5106}
+
+
+class Daemon:
+    """A Docker that knows these containers."""
+
+    def __init__(self, **containers: dict[str, Any]) -> None:
+        self.known = {name: {**found, "Name": f"/{C}{name and '.' + name}"} for name, found in containers.items()}
+
+    def containers(self, **_filters: str) -> list[dict[str, Any]]:
+        return [{"Id": found["Id"]} for found in self.known.values()]
+
+    def container(self, identity: str) -> dict[str, Any] | None:
+        return next((found for found in self.known.values() if found["Id"] == identity), None)
+
+    def network(self, _name: str) -> dict[str, Any]:
+        return {"Id": "net-id"}
+
+    def volume(self, _name: str) -> dict[str, Any]:
+        return {}
+
+    def image(self, _name: str) -> dict[str, Any]:
+        return container_image()
+
+    def info(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("containers", "foreign"),
+    [
+        ({"previous": main(), "next": new()}, False),  # killed between the two names
+        ({"": main(state="exited"), "next": new()}, True),
+        ({"": main()}, False),
+    ],
+)
+def test_a_port_of_ours_is_nobody_elses(containers: dict[str, Any], foreign: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "listening", lambda: {5105: set(), 5106: set()})
+    spec = replace(BESIDE, state_root=str(tmp_path))
+    ports.write_state(spec.directory, KEPT)
+    observed = container.observe(Daemon(**containers), spec)  # type: ignore[arg-type]
+    assert (observed.port_taken_by is not None) == foreign
