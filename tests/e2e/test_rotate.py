@@ -88,7 +88,7 @@ def test_secrets_are_changed_on_both_sides_while_people_use_the_site(
         assert {name: between[name] for name in OURS} == old and sorted(set(between) - set(old)) == [f"{name}.next" for name in OURS]
         assert container_environment(lab)["SECRET_KEY_BASE"] == between["secret_key_base.next"]
         assert container_environment(lab)["DATABASE_URL"].startswith(f"postgres://{DATABASE}_next:")
-        # The next run names nothing: what was begun, and what somebody could read who may not any more, is due.
+        # The next run names the mail password only: what was begun, and what rosa could read, is due by itself.
         outcome = play("rotate.yml", "-l", INSTANCE, *variables(["agaric"], ["smtp_password"]))
         assert outcome.code == 0, outcome.output[-5000:]
     assert visitors.bad == [] and len(visitors.seconds) > 40, (visitors.bad, max(visitors.seconds))

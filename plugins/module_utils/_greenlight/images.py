@@ -50,8 +50,8 @@ rails assets:precompile
 ls public/assets/.sprockets-manifest-*.json >/dev/null
 """
 """The same step as in Greenlight's bin/start. Rails takes SECRET_KEY_BASE_DUMMY for a build (railties 7.1 and later); yarn has nothing to
-install, for the image has its modules (Dockerfile). Sprockets writes its manifest last; its cache stays, for starts look at every
-asset again."""
+install, for the image has its modules (Dockerfile). Sprockets writes its manifest last. Its cache stays, for a start looks at every asset
+again."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REPOSITORY = re.compile(r"([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 
