@@ -223,7 +223,7 @@ def parse(content: bytes | str) -> dict[str, Any]:
     version = found.get("format")
     if "format" not in found:
         raise ManifestError(f"{NAME} has no field format; use a newer snapshot, or the version of meet.coop that made this one")
-    if type(version) is not int or version != FORMAT:
+    if not _whole(version) or version != FORMAT:
         raise ManifestError(
             f"{NAME} has format {str(version)[:20]!a}, and only {FORMAT} is known here; use the version of meet.coop that made the snapshot"
         )
