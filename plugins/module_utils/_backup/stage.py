@@ -146,9 +146,8 @@ def _snapshot(login: Login) -> Iterator[tuple[psycopg.Connection[Any], str]]:
         conn.execute("SET statement_timeout = '30min'")
         with conn.transaction():
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            row = conn.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
-            assert row is not None
-            yield conn, row[0]
+            rows = conn.execute("SELECT pg_catalog.pg_export_snapshot()").fetchall()
+            yield conn, rows[0][0]
 
 
 def _take_state(instance: Instance, directory: str) -> None:
