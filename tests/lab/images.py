@@ -31,8 +31,8 @@ INIT = "/usr/local/sbin/lab-init"
 BASE_PACKAGES = ("systemd-sysv", "dbus", "python3", "iproute2", "ca-certificates")
 
 HOST_PACKAGES = (
-    "acl", "bind9", "caddy", "curl", "docker-cli", "docker-registry", "docker.io", "dovecot-imapd", "iptables", "iputils-ping", "knot",
-    "knot-dnsutils", "locales", "nftables", "openssh-server", "openssl", "pebble", "postgresql", "procps", "python3-aiosmtpd",
+    "acl", "age", "bind9", "caddy", "curl", "docker-cli", "docker-registry", "docker.io", "dovecot-imapd", "iptables", "iputils-ping",
+    "knot", "knot-dnsutils", "locales", "nftables", "openssh-server", "openssl", "pebble", "postgresql", "procps", "python3-aiosmtpd",
     "python3-dnspython", "python3-docker", "python3-pip", "python3-psycopg", "python3-psycopg2", "python3-requests", "python3-venv",
     "redis-server", "redis-tools", "restic", "sudo", "unbound", "xz-utils",
 )
