@@ -42,16 +42,28 @@ SAID: dict[str, tuple[str, int, str, str]] = {
         " following location?\n/r", "is not there",
     ),
     "absent, 0.18": (
-        restic.ABSENT, 10, as_json(10, "Fatal: repository does not exist: unable to open config file: stat /r/config: no such file or"
-        " directory\nIs there a repository at the following location?\n/r"), "is not there",
+        restic.ABSENT,
+        10,
+        as_json(
+            10,
+            "Fatal: repository does not exist: unable to open config file: stat /r/config: no such file or"
+            " directory\nIs there a repository at the following location?\n/r",
+        ),
+        "is not there",
     ),
     "ssh refused, 0.14": (
         restic.AWAY, 1, "subprocess ssh: ssh: connect to host h port 22: Connection refused\nFatal: unable to open repository at sftp:h:/x:"
         " unable to start the sftp session, error: EOF", "cannot be reached (subprocess ssh: ssh: connect to host h port 22",
     ),
     "key not admitted, 0.18": (
-        restic.AWAY, 1, "subprocess ssh: u@h: Permission denied (publickey).\n" + as_json(1, "Fatal: unable to open repository at"
-        " sftp:h:/x: unable to start the sftp session, error: error receiving version packet from server: read |0: file already closed"),
+        restic.AWAY,
+        1,
+        "subprocess ssh: u@h: Permission denied (publickey).\n"
+        + as_json(
+            1,
+            "Fatal: unable to open repository at sftp:h:/x: unable to start the sftp session, error: error receiving version packet from"
+            " server: read |0: file already closed",
+        ),
         "cannot be reached (subprocess ssh: u@h: Permission denied",
     ),
     "refused, 0.14": (
