@@ -429,10 +429,12 @@ def test_the_role_backs_up_by_the_clock_and_copies_to_another_machine(backups: B
         "backup_ssh_key": f"{PLACE}/role/ssh",
         "backup_known_hosts": f"services.lab.test {key}",
         "backup_copies": [{"repository": "sftp:root@services.lab.test:/srv/backup-test/copy"}],
-        "backup_host_paths": ["/var/lib/meet-coop/records"],
+        "backup_host_paths": ["/var/lib/meet-coop/records", "/var/lib/caddy"],
         "backup_metrics_directory": f"{PLACE}/role/metrics",
         "backup_work_directory": f"{PLACE}/role/work",
     }
+    certificate = "/var/lib/caddy/.local/share/caddy/certificates/of-a-test/of-a-test.key"
+    one.sh(f"install -D -m 600 -o caddy -g caddy /dev/null {certificate}; date +%s.%N > {certificate}")
     try:
         first = apply_role("backup", HOST, variables)
         assert first.returncode == 0 and KEY not in first.stdout, first.stdout[-3000:]
@@ -445,11 +447,14 @@ def test_the_role_backs_up_by_the_clock_and_copies_to_another_machine(backups: B
         assert "pruned repository" in said and "copied to repository sftp:root@services.lab.test" in said
         assert 'meet_coop_backup_ok{service="host"} 1' in one.sh(f"cat {PLACE}/role/metrics/meet_coop_backup.prom")
         assert "/var/lib/meet-coop/records/members.yml" in one.sh("coop-backup restic -- ls latest --tag kind=host")
+        one.sh(f"coop-backup host --target {PLACE}/role/back && cmp {certificate} {PLACE}/role/back{certificate}")
+        assert one.sh(f"stat -c '%a %U:%G' {PLACE}/role/back{certificate}") == "600 caddy:caddy\n"
         lab.exec("services", ["sh", "-c", "mv /srv/backup-test/copy /srv/backup-test/away"])
         failed = lab.exec(HOST, ["coop-backup", "run"])
         assert failed.returncode == 1 and "copy: repository sftp:root@services.lab.test:/srv/backup-test/copy is not there" in failed.stderr
         assert "meet_coop_backup_upkeep_ok 0" in one.sh(f"cat {PLACE}/role/metrics/meet_coop_backup.prom")
     finally:
+        one.sh("rm -r /var/lib/caddy/.local/share/caddy/certificates/of-a-test")
         gone = apply_role("backup", HOST, {**variables, "backup_enabled": False})
         lab.exec("services", ["sh", "-c", "pkill -x sshd; rm -rf /srv/backup-test /root/.ssh/authorized_keys"])
     assert gone.returncode == 0, gone.stdout[-3000:]
