@@ -429,11 +429,10 @@ def test_the_role_backs_up_by_the_clock_and_copies_to_another_machine(backups: B
         "backup_ssh_key": f"{PLACE}/role/ssh",
         "backup_known_hosts": f"services.lab.test {key}",
         "backup_copies": [{"repository": "sftp:root@services.lab.test:/srv/backup-test/copy"}],
-        "backup_host_paths": ["/var/lib/meet-coop/records", "/var/lib/caddy"],
         "backup_metrics_directory": f"{PLACE}/role/metrics",
         "backup_work_directory": f"{PLACE}/role/work",
     }
-    certificate = "/var/lib/caddy/.local/share/caddy/certificates/of-a-test/of-a-test.key"
+    certificate = "/var/lib/caddy/certificates/of-a-test/of-a-test.key"
     one.sh(f"install -D -m 600 -o caddy -g caddy /dev/null {certificate}; date +%s.%N > {certificate}")
     try:
         first = apply_role("backup", HOST, variables)
@@ -454,7 +453,7 @@ def test_the_role_backs_up_by_the_clock_and_copies_to_another_machine(backups: B
         assert failed.returncode == 1 and "copy: repository sftp:root@services.lab.test:/srv/backup-test/copy is not there" in failed.stderr
         assert "meet_coop_backup_upkeep_ok 0" in one.sh(f"cat {PLACE}/role/metrics/meet_coop_backup.prom")
     finally:
-        one.sh("rm -r /var/lib/caddy/.local/share/caddy/certificates/of-a-test")
+        one.sh("rm -r /var/lib/caddy/certificates/of-a-test")
         gone = apply_role("backup", HOST, {**variables, "backup_enabled": False})
         lab.exec("services", ["sh", "-c", "pkill -x sshd; rm -rf /srv/backup-test /root/.ssh/authorized_keys"])
     assert gone.returncode == 0, gone.stdout[-3000:]
