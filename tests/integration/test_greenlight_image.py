@@ -121,7 +121,8 @@ def test_a_fork_is_built_once_and_serves_what_was_overridden(
         port = instance.good(image=IMAGE)["port"]
         assert [row["what"] for row in forge.good(instance="t-fork")["behind"]] == ["fork"]
         changed = instance.good(image=built["image"])
-        assert changed["version"] == "v3.8.2.4" and f"rehearse image {built['image']}" in changed["actions"]
+        assert changed["version"] == "v3.8.2.4"
+        assert f"rehearse image {built['image']} on a copy of database {instance.database}" in changed["actions"], changed["actions"]
         assert instance.good(image=built["image"])["changed"] is False
         served = instance.lab.exec(HOST, ["sh", "-c", PAGES.format(port=port, host=f"{instance.name}.meet.test")]).stdout
         assert "<title>Sunflower meetings</title>" in served
