@@ -23,7 +23,7 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import Problem
 
 from .files import sha256
-from .ledger import Books, Item, MemberMonth, MoneyError, Period
+from .ledger import Books, Item, MemberMonth, MoneyError, Period, Treatment, Vat
 
 CLOSED, DRAFT = "closed", "draft"
 FACTS, ALLOCATION, INPUTS, OUTPUTS = "facts.json", "allocation.json", "inputs.sha256", "outputs.sha256"
@@ -58,7 +58,8 @@ class Facts:
         """The facts of a closed month."""
         members = tuple(
             MemberMonth(
-                one["id"], one["name"], tuple(one["classes"]), one["days"], Fraction(one["weight"]), one["floor"], one["cap"]
+                one["id"], one["name"], tuple(one["classes"]), one["days"], Fraction(one["weight"]), one["floor"], one["cap"],
+                treatment_from(one["tax"]) if "tax" in one else None,
             )
             for one in raw["members"]
         )  # fmt: skip
@@ -89,7 +90,24 @@ def dump(value: object) -> str:
 
 def member_json(member: MemberMonth) -> dict[str, Any]:
     """A member as plain values."""
-    return {**dataclasses.asdict(member), "classes": list(member.classes), "weight": str(member.weight)}
+    found = {**dataclasses.asdict(member), "classes": list(member.classes), "weight": str(member.weight)}
+    del found["tax"]
+    return {**found, "tax": treatment_json(member.tax)} if member.tax else found
+
+
+def treatment_json(taxed: Treatment) -> dict[str, Any]:
+    """A tax treatment as plain values."""
+    return {"category": taxed.category, "rate": str(taxed.rate), "reason": taxed.reason}
+
+
+def treatment_from(raw: Mapping[str, Any]) -> Treatment:
+    """The tax treatment that plain values describe."""
+    return Treatment(raw["category"], Fraction(raw["rate"]), raw["reason"])
+
+
+def vat_json(vat: Vat) -> dict[str, Any]:
+    """How the co-operative stands to VAT, as plain values."""
+    return {"charged": treatment_json(vat.charged), "reclaim": str(vat.reclaim), "office": vat.office}
 
 
 def books_json(books: Books) -> dict[str, Any]:

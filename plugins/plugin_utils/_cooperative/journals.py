@@ -30,6 +30,8 @@ BILLS: Account = ("expenses", "bills")
 LABOUR: Account = ("expenses", "labour")
 UNMATCHED: Account = ("liabilities", "unmatched")
 RESERVE: Account = ("equity", "reserve")
+VAT_OUTPUT: Account = ("liabilities", "vat", "output")
+VAT_INPUT: Account = ("assets", "vat", "input")
 EARNED: Account = ("equity", "earned")
 OPENING: Account = ("equity", "opening")
 
@@ -75,15 +77,23 @@ def entries(settled: Settlement, first: bool) -> list[Entry]:
     last = period.last
     found = list(_opening(settled)) if first else []
 
+    def post(
+        date: datetime.date, text: str, kind: str, record: str, postings: Sequence[tuple[Account, int]], source: Source | None = None
+    ) -> None:
+        there = tuple(posting for posting in postings if posting[1])
+        if there:
+            # A late bill is booked in the month that takes it: the one it is dated in is closed.
+            found.append(Entry(max(date, period.first), text, kind, record, there, source))
+
     def add(
         date: datetime.date, text: str, kind: str, record: str, to: Account, by: Account, amount: int, source: Source | None = None
     ) -> None:
-        if amount:
-            # A late bill is booked in the month that takes it: the one it is dated in is closed.
-            found.append(Entry(max(date, period.first), text, kind, record, ((to, amount), (by, -amount)), source))
+        post(date, text, kind, record, ((to, amount), (by, -amount)), source)
 
     for bill, cost in settled.bills:
-        add(bill.date, f"Bill of {bill.supplier}", "bill", bill.source.id, BILLS, supplier(bill.supplier), cost, bill.source)
+        back = settled.reclaimed.get(bill.source.id, 0)
+        postings = ((BILLS, cost - back), (VAT_INPUT, back), (supplier(bill.supplier), -cost))
+        post(bill.date, f"Bill of {bill.supplier}", "bill", bill.source.id, postings, bill.source)
     for pay in settled.pay:
         for line, amount in pay.lines:
             text = f"Hours of {line.person}, {pay.producer}"
@@ -109,6 +119,12 @@ def entries(settled: Settlement, first: bool) -> list[Entry]:
     for share in settled.shares:
         name = share.member.id
         add(last, f"Contribution of {name}", "statement", f"{period}/{name}", receivable(name), CONTRIBUTIONS, share.due)
+        add(last, f"VAT of {name}", "statement", f"{period}/{name}", receivable(name), VAT_OUTPUT, settled.vat.get(name, 0))
+    if settled.vat_owed or settled.vat or settled.reclaimed:
+        charged, back = sum(settled.vat.values()), sum(settled.reclaimed.values())
+        office = settled.month.rules.vat.office if settled.month.rules.vat else None
+        postings = ((VAT_OUTPUT, charged), (VAT_INPUT, -back), *([(supplier(office), back - charged)] if office else []))
+        post(last, f"VAT of {period}", "vat", str(period), postings)
     for covered in settled.covered:
         item = covered.item
         if covered.kind == "pay":

@@ -18,29 +18,9 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.currencies import CURRENCIES, MINOR_UNITS
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import MembershipError
 
-# ISO 4217: the currencies in use, by the number of figures of their minor unit.
-_PLACES = {
-    0: """
-    BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF
-    """,
-    2: """
-    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK
-    DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK
-    LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON
-    RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST
-    XCD YER ZAR ZMW ZWG
-    """,
-    3: """
-    BHD IQD JOD KWD LYD OMR TND
-    """,
-    4: """
-    CLF UYW
-    """,
-}
-MINOR_UNITS: Mapping[str, int] = {code: places for places, codes in _PLACES.items() for code in codes.split()}
-CURRENCIES = frozenset(MINOR_UNITS)
 # EN 16931 (UNCL 5305): standard rate, zero rate, exempt, reverse charge, intra-community supply, export, outside the scope of tax.
 TAX_CATEGORIES = ("S", "Z", "E", "AE", "K", "G", "O")
 KINDS_OF_HOURS = ("paid", "gift", "membership")
@@ -170,11 +150,37 @@ class Tax:
 
 
 @dataclasses.dataclass(frozen=True)
+class Treatment:
+    """How a supply is taxed: category of EN 16931, rate in percent (0 unless it is S), and why there is no tax."""
+
+    category: str
+    rate: Fraction = Fraction(0)
+    reason: str | None = None
+
+    def tax(self, net: int) -> int:
+        """Tax on a net amount, in minor units: rounded once for the whole of it (EN 16931, BR-CO-17)."""
+        return rounded(net * self.rate / 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vat:
+    """How the co-operative stands to VAT: what it charges on contributions, and what share of the VAT on its bills comes back to it.
+
+    C(office) is the id under which the bank knows the tax office; only who charges or gets back nothing needs none.
+    """
+
+    charged: Treatment
+    reclaim: Fraction = Fraction(0)
+    office: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Bill:
     """What a supplier charges. A negative C(gross) is a credit note. Amounts are in the bill's own currency.
 
     C(net) + C(vat) = C(gross), and the tax groups sum to them. C(date) lies in the month of its folder.
     C(shared_by) are the ids of the members that share it; empty: all. C(document) is the path of the paper and its sha256.
+    C(reclaim) is the share of its VAT that comes back; None: the one in the rules.
     """
 
     source: Source
@@ -190,15 +196,24 @@ class Bill:
     document: tuple[str, str] | None = None
     paid_on: datetime.date | None = None
     description: str | None = None
+    reclaim: Fraction | None = None
 
     def cost(self, currency: str) -> int | None:
         """Gross amount in minor units of the book currency; None when it is in another and no rate is recorded."""
         if self.gross.currency == currency:
             return self.gross.minor
-        if self.exchange is None:
-            return None
-        scale = Fraction(10) ** (MINOR_UNITS[currency] - MINOR_UNITS[self.gross.currency])
-        return rounded(self.gross.minor * self.exchange.rate * scale)
+        return None if self.exchange is None else rounded(self._taken(self.gross.minor, currency))
+
+    def reclaimed(self, currency: str, vat: Vat | None) -> int:
+        """What of its VAT comes back, in minor units of the book currency."""
+        share = (self.reclaim if self.reclaim is not None else vat.reclaim) if vat else Fraction(0)
+        return rounded(self._taken(self.vat.minor, currency) * share)
+
+    def _taken(self, minor: int, currency: str) -> Fraction:
+        """An amount of the bill in exact minor units of the book currency."""
+        if self.gross.currency == currency or self.exchange is None:
+            return Fraction(minor)
+        return minor * self.exchange.rate * Fraction(10) ** (MINOR_UNITS[currency] - MINOR_UNITS[self.gross.currency])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,7 +274,7 @@ class Payment:
 class Sale:
     """A service that a producer sold to a client in the month. The seller was paid; it keeps C(seller_share) of C(net).
 
-    C(seller_share) None means the share that the rules have.
+    C(seller_share) None means the share that the rules have. C(tax) is how the seller taxes it, where its invoice is made here.
     """
 
     source: Source
@@ -269,6 +284,7 @@ class Sale:
     net: Money
     description: str
     seller_share: Fraction | None = None
+    tax: Treatment | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,7 +311,7 @@ class Rules:
     C(rate) is for one hour, C(reserve) a share of bills and labour. C(floor), C(cap) hold a member's contribution; C(floors) and
     C(caps) are those of single members; None is none. C(contributors) are the classes of members that contribute. C(seller_share) is what a
     seller keeps of a sale. C(due_days) after the end of the month a statement is due. C(notice) is the change, as a share, from which
-    on a statement explains it.
+    on a statement explains it. C(vat) None: tax is no matter of these books, bills count with theirs.
     """
 
     source: Source
@@ -315,11 +331,15 @@ class Rules:
     contributors: tuple[str, ...] = ("consumer", "producer")
     seller_share: Fraction = Fraction(0)
     notice: Fraction = Fraction(1, 5)
+    vat: Vat | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class MemberMonth:
-    """A member in one month: C(days) on which it was an active member, its classes on them, its solidarity weight averaged over them."""
+    """A member in one month: C(days) on which it was an active member, its classes on them, its solidarity weight averaged over them.
+
+    C(tax) is how what it owes the co-operative is taxed, where that is not as the rules have it.
+    """
 
     id: str
     name: str
@@ -328,6 +348,7 @@ class MemberMonth:
     weight: Fraction = Fraction(1)
     floor: int | None = None
     cap: int | None = None
+    tax: Treatment | None = None
 
     def share(self, period: Period) -> Fraction:
         """Its weight for the part of the month in which it was a member."""

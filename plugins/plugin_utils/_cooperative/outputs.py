@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from . import journals
-from .closed import ALLOCATION, FACTS, FORMAT, Facts, books_json, dump
+from .closed import ALLOCATION, FACTS, FORMAT, Facts, books_json, dump, vat_json
 from .ledger import Period, decimal
 from .month import Given
 from .pages import Pages
@@ -105,6 +105,7 @@ def figures_of(settled: Settlement, facts: Facts, accounts: Sequence[str]) -> di
             "covered": settled.pay_covered.get(share.member.id, 0),
             "deferred": deferred.get(share.member.id, 0),
             "payable": closing.producers.get(share.member.id, 0),
+            **({"charged": settled.charged[share.member.id], "vat": settled.vat.get(share.member.id, 0)} if rules.vat else {}),
         }
         for share in settled.involved
     ]
@@ -113,8 +114,9 @@ def figures_of(settled: Settlement, facts: Facts, accounts: Sequence[str]) -> di
         "month": str(month.period),
         "currency": settled.currency,
         "rules": {
-            **{key: _plain(value) for key, value in dataclasses.asdict(rules).items() if key not in ("source", "floors", "caps")},
+            **{key: _plain(value) for key, value in dataclasses.asdict(rules).items() if key not in ("source", "floors", "caps", "vat")},
             "file": rules.source.file,
+            **({"vat": vat_json(rules.vat)} if rules.vat else {}),
         },
         "pool": {**dataclasses.asdict(settled.pool), "total": settled.pool.total},
         "groups": [
@@ -130,7 +132,16 @@ def figures_of(settled: Settlement, facts: Facts, accounts: Sequence[str]) -> di
         ],
         "cash": settled.cash,
         "members": members,
-        "bills": [{"id": bill.source.id, "supplier": bill.supplier, "cost": cost, "due": str(bill.due)} for bill, cost in settled.bills],
+        "bills": [
+            {
+                "id": bill.source.id,
+                "supplier": bill.supplier,
+                "cost": cost,
+                "due": str(bill.due),
+                **({"reclaimed": settled.reclaimed.get(bill.source.id, 0)} if rules.vat else {}),
+            }
+            for bill, cost in settled.bills
+        ],
         "hours": [{"id": line.source.id, "amount": amount} for pay in settled.pay for line, amount in pay.lines],
         "sales": [{"id": sale.source.id, "part": part} for sale, part in settled.sales],
         "payments": [

@@ -22,7 +22,7 @@ from fractions import Fraction
 
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import Problem
 
-from .ledger import Bill, Books, Correction, Hours, Item, MemberMonth, MoneyError, Month, Payment, Period, Sale, decimal, rounded
+from .ledger import Bill, Books, Correction, Hours, Item, MemberMonth, MoneyError, Month, Payment, Period, Rules, Sale, Treatment, decimal, rounded
 
 _REFERENCE = re.compile(r"([a-z0-9][a-z0-9-]*)[-/ ]([1-9][0-9]{3})-?(0[1-9]|1[0-2])(?![0-9])")
 
@@ -155,7 +155,11 @@ class Matched:
 
 @dataclasses.dataclass(frozen=True)
 class Settlement:
-    """A settled month. C(contra) is, by member, what it owes and is owed at once, which nobody has to send to and fro."""
+    """A settled month. C(contra) is, by member, what it owes and is owed at once, which nobody has to send to and fro.
+
+    C(charged) is, by member, what is charged without tax: contribution, the co-operative's part of sales, corrections; C(vat) the VAT on
+    it. C(reclaimed) is, by bill, the VAT that comes back. All amounts are minor units.
+    """
 
     month: Month
     pool: Pool
@@ -169,6 +173,9 @@ class Settlement:
     cash: int
     contra: Mapping[str, int]
     closing: Books
+    charged: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    vat: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    reclaimed: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def due(self) -> dict[str, int]:
@@ -179,6 +186,15 @@ class Settlement:
     def currency(self) -> str:
         """The book currency."""
         return self.month.rules.currency
+
+    @property
+    def vat_owed(self) -> int:
+        """What the tax office is owed for the month; negative: what it owes."""
+        return sum(self.vat.values()) - sum(self.reclaimed.values())
+
+    def treatment(self, member: MemberMonth) -> Treatment | None:
+        """How what a member owes is taxed; None when tax is no matter of these books."""
+        return treatment(self.month.rules, member)
 
     @property
     def due_on(self) -> datetime.date:
@@ -203,6 +219,11 @@ class Settlement:
         there |= {item.party for held in books for item in held.deferred}
         there |= {one.party for one in self.matched if one.party} | {one.member for one in self.month.corrections}
         return tuple(share for share in self.shares if share.member.id in there)
+
+
+def treatment(rules: Rules, member: MemberMonth) -> Treatment | None:
+    """How what a member owes is taxed under some rules; None when they say nothing of tax."""
+    return (member.tax or rules.vat.charged) if rules.vat else None
 
 
 def reference(party: str, period: Period) -> str:
@@ -234,6 +255,7 @@ class _Settle:
         self.month = month
         self.rules = month.rules
         self.members = {member.id: member for member in sorted(month.members, key=lambda member: member.id)}
+        self.reclaimed: dict[str, int] = {}
 
     def fail(self, said: str) -> MoneyError:
         source = self.rules.source
@@ -285,6 +307,7 @@ class _Settle:
         }
         amounts: dict[tuple[str, ...], int] = defaultdict(int)
         for bill, cost in bills:
+            cost -= self.reclaimed[bill.source.id]
             if bill.shared_by:
                 key = tuple(sorted(set(bill.shared_by)))
                 if not set(key) & set(there):
@@ -392,6 +415,8 @@ class _Settle:
         """Who can be named in a reference, by the name in lower case, then suppliers, then producers."""
         opening = self.month.opening
         suppliers = {bill.supplier for bill in self.month.bills} | set(opening.suppliers) | {item.party for item in opening.bills}
+        if self.rules.vat and self.rules.vat.office:
+            suppliers.add(self.rules.vat.office)
         producers = {key for key, member in self.members.items() if "producer" in member.classes}
         producers |= set(opening.producers) | {item.party for item in opening.deferred}
         known = {name.lower(): name for name in (*sorted(suppliers), *self.members)}
@@ -417,7 +442,8 @@ class _Settle:
     def result(self) -> Settlement:
         month, rules, opening = self.month, self.rules, self.month.opening
         bills, pay, sales, matched = self.bills(), self.pay(), self.sales(), self.matched()
-        costs, labour = sum(cost for _bill, cost in bills), sum(one.earned for one in pay)
+        self.reclaimed = {bill.source.id: bill.reclaimed(rules.currency, rules.vat) for bill, _cost in bills}
+        costs, labour = sum(cost for _bill, cost in bills) - sum(self.reclaimed.values()), sum(one.earned for one in pay)
         given = sum(one.amount.minor for one in month.corrections if one.what == "contribution")
         owed = sum(one.amount.minor for one in month.corrections if one.what == "pay")
         reserve = max(0, rounded((costs + labour) * rules.reserve))
@@ -442,10 +468,15 @@ class _Settle:
                 balances[one.member] -= one.amount.minor
                 free += one.amount.minor
         charged = self.charged(shares, sales)
+        vat = self.vat(charged)
         for member, amount in charged.items():
-            balances[member] += amount
+            balances[member] += amount + vat.get(member, 0)
 
-        open_bills = [*opening.bills, *(Item(month.period, bill.supplier, cost, bill.source.id) for bill, cost in bills if cost)]
+        open_bills = [
+            *opening.bills,
+            *(Item(month.period, bill.supplier, cost, bill.source.id) for bill, cost in bills if cost),
+            *self.vat_return(sum(vat.values()) - sum(self.reclaimed.values())),
+        ]
         open_pay = [*opening.deferred, *self.claims(pay)]
         cash = free
         open_bills, free, covered = self.credit_notes(open_bills, free, payable["supplier"])
@@ -473,7 +504,7 @@ class _Settle:
         closing = Books(
             period=month.period,
             balances={key: amount for key, amount in sorted(balances.items()) if amount},
-            dues=self.dues(balances, charged),
+            dues=self.dues(balances, {member: amount + vat.get(member, 0) for member, amount in charged.items()}),
             bills=tuple(open_bills),
             deferred=tuple(open_pay),
             suppliers={key: amount for key, amount in sorted(payable["supplier"].items()) if amount},
@@ -484,7 +515,28 @@ class _Settle:
             free=free,
             bank=bank,
         )
-        return Settlement(month, pool, tuple(groups), tuple(shares), pay, bills, sales, matched, tuple(covered), cash, contra, closing)
+        return Settlement(
+            month, pool, tuple(groups), tuple(shares), pay, bills, sales, matched, tuple(covered), cash, contra, closing,
+            charged, vat, {bill: amount for bill, amount in self.reclaimed.items() if amount},
+        )  # fmt: skip
+
+    def vat(self, charged: Mapping[str, int]) -> dict[str, int]:
+        """The VAT on what each member is charged, rounded once for each."""
+        found = {}
+        for key, amount in charged.items():
+            taxed = treatment(self.rules, self.members[key])
+            if taxed and (tax := taxed.tax(amount)):
+                found[key] = tax
+        return found
+
+    def vat_return(self, owed: int) -> list[Item]:
+        """What the tax office is owed for the month: a bill like any other, or a credit note."""
+        if not owed:
+            return []
+        if self.rules.vat is None or self.rules.vat.office is None:
+            said = f"{self.money(owed)} of VAT and nobody to pay it to; write vat: office: and the id of the tax office, such as hmrc"
+            raise self.fail(said)
+        return [Item(self.month.period, self.rules.vat.office, owed, f"{self.month.period}/vat")]
 
     def charged(self, shares: Sequence[Share], sales: Sequence[tuple[Sale, int]]) -> dict[str, int]:
         """What is added to each member's account: contribution, the co-operative's part of its sales, corrections."""

@@ -40,8 +40,3 @@ PORTS = {"starttls": 587, "tls": 465, "none": 25}
 REGISTRATION = "invite"
 SEEDED_ROLES = ("Administrator", "User", "Guest")
 """Roles that every Greenlight has (greenlight db/data/20220712202649, 20220721145933)."""
-MINOR_UNITS = {
-    **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"], 0),
-    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
-}
-"""Currencies whose minor unit is not a hundredth: decimal places (ISO 4217, list one)."""

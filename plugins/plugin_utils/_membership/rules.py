@@ -20,6 +20,7 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils import _age
 
 from . import defaults, mail_records, numbers
+from .currencies import MINOR_UNITS
 from .errors import Problem, short, show
 from .names import day, hostname, inside
 from .reader import Map, Seq, where
@@ -625,7 +626,7 @@ class Checker:
         if "member" in service and tier is not None and tier != "accounts":
             self.bad((*path, "price"), "is for what is sold; members pay by the co-operative's rules, so remove it")
         amount, currency = text(price.get("amount")), text(price.get("currency"))
-        places = defaults.MINOR_UNITS.get(currency or "", 2)
+        places = MINOR_UNITS.get(currency or "", 2)
         if amount and re.fullmatch(r"[0-9]+[.][0-9]+", amount) and len(amount.partition(".")[2]) > places:
             kind = f"{short(currency)} has {places or 'no'} decimal places" if currency else "an amount has two decimal places"
             rounded = amount.partition(".")[0] + (f".{amount.partition('.')[2][:places]}" if places else "")
