@@ -94,6 +94,9 @@ class _Reader:
                 self.bad(("vat",), f"{vat} has another sign than net, {net}; a credit note has a minus in all amounts")
         taxes = self.taxes(currency, net, vat)
         exchange = self.exchange()
+        reclaim = Fraction(root["reclaim"]) if "reclaim" in root else None
+        if reclaim is not None and reclaim > 1:
+            self.bad(("reclaim",), f"{root['reclaim']} is more than all; write at most 1")
         if len(problems) > before or not (date and due and net and vat and gross):
             return None
         return Bill(
@@ -110,6 +113,7 @@ class _Reader:
             document=document,
             paid_on=paid_on,
             description=root.get("description"),
+            reclaim=reclaim,
         )
 
     def value(self, path: _Path) -> Any:

@@ -25,7 +25,7 @@ from . import payments as payments_reader
 from . import usage as usage_reader
 from .closed import CLOSED, OUTPUTS, Closed, Facts
 from .files import sha256
-from .ledger import Bill, Books, MemberMonth, MoneyError, Month, Period, Rules, Source
+from .ledger import Bill, Books, MemberMonth, MoneyError, Month, Period, Rules, Source, Treatment
 from .terms import OPENING_FILE, Accounts, read_accounts, read_corrections, read_opening, read_rules, read_sales
 
 
@@ -62,6 +62,7 @@ def members_of(records: Mapping[str, Record], names: Mapping[str, str], period: 
                 weighed / days if days else record.weight_on(period.last),
                 rules.floors.get(name, rules.floor),
                 rules.caps.get(name, rules.cap),
+                Treatment(*record.tax) if record.tax else None,
             )
         )
     return tuple(found)
@@ -249,6 +250,7 @@ class _Checks:
 
     def problems(self) -> list[Problem]:
         """Everything there is to mend."""
+        self.vat()
         self.bills()
         self.usage()
         self.hours()
@@ -262,6 +264,12 @@ class _Checks:
         known = ", ".join(sorted(self.records)[:8]) or "none"
         self.bad(source, f"field {field}: {show(name)} is no member in the membership file; write the id of one, such as {known}")
         return False
+
+    def vat(self) -> None:
+        rules = self.month.rules
+        if rules.vat and rules.vat.office in self.records:
+            said = f"{show(rules.vat.office)} is a member; write another id for the tax office, such as {rules.vat.office}-vat"
+            self.bad(rules.source, f"field vat.office: {said}")
 
     def bills(self) -> None:
         currency = self.month.rules.currency
@@ -315,7 +323,9 @@ class _Checks:
 
     def suppliers(self) -> set[str]:
         opening = self.month.opening
-        return self.paid | {bill.supplier for bill in self.month.bills} | set(opening.suppliers) | {item.party for item in opening.bills}
+        vat = self.month.rules.vat
+        office = {vat.office} if vat and vat.office else set()
+        return office | self.paid | {bill.supplier for bill in self.month.bills} | set(opening.suppliers) | {item.party for item in opening.bills}
 
     def others(self) -> None:
         producers = {member.id for member in self.month.members if "producer" in member.classes}

@@ -21,8 +21,9 @@ from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors impor
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.names import day
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import Map, decode, parse, raw_text, read_bytes, where
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.shape import check_shape, label
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.tax import REASONS, flaw, percent
 
-from .ledger import CURRENCIES, MINOR_UNITS, Books, Correction, Item, Money, Period, Rules, Sale, Source
+from .ledger import CURRENCIES, MINOR_UNITS, Books, Correction, Item, Money, Period, Rules, Sale, Source, Treatment, Vat
 
 PAGE = "docs/money.md"
 OPENING_FILE, ACCOUNTS_FILE, RULES = "opening.yml", "accounts.yml", "rules"
@@ -127,6 +128,24 @@ class _File:
         return found
 
 
+    def treatment(self, path: _Path) -> Treatment | None:
+        """How something is taxed; None when nothing is said, or with the reason noted."""
+        raw = self.at(path) or {}
+        if "category" not in raw:
+            for key in ("rate", "reason"):
+                if key in raw:
+                    self.bad((*path, key), "stands here without category; write that too, or remove it")
+            return None
+        rate = percent(self.root, (*path, "rate"))
+        wrong = flaw(raw["category"], rate, raw.get("reason"))
+        if "rate" in raw and rate is None:
+            # The schema has looked at texts only.
+            wrong = "rate", f"{show(raw['rate'])} is not a percentage; write figures with a point, such as 5.5"
+        if wrong:
+            self.bad((*path, wrong[0]), wrong[1])
+        return None if wrong else Treatment(raw["category"], rate or Fraction(0), raw.get("reason") or REASONS.get(raw["category"]))
+
+
 def read_rules(folder: str) -> tuple[tuple[Rules, ...], list[Problem]]:
     """All revisions of the rules, oldest first."""
     problems: list[Problem] = []
@@ -188,6 +207,7 @@ def rules_of(file: _File, number: str) -> Rules | None:
         )
     currency = root["currency"]
     members = root.get("members", {})
+    charged = file.treatment(("vat",))
     rules = Rules(
         source=file.source(("from",), number),
         start=start,
@@ -206,7 +226,10 @@ def rules_of(file: _File, number: str) -> Rules | None:
         contributors=tuple(sorted(root.get("contributors", ("consumer", "producer")))),
         seller_share=file.share(("seller_share",), Fraction(0)),
         notice=file.share(("notice",), Fraction(1, 5)),
+        vat=Vat(charged, file.share(("vat", "reclaim"), Fraction(0)), root["vat"].get("office")) if charged else None,
     )
+    if rules.vat and rules.vat.office is None and (rules.vat.charged.rate or rules.vat.reclaim):
+        file.bad(("vat", "office"), "is missing; write the id under which payments name the tax office, such as hmrc")
     for path, floor, cap in [
         (("clamp", "cap"), rules.floor, rules.cap),
         *((("members", name), rules.floors.get(name, rules.floor), rules.caps.get(name, rules.cap)) for name in members),
@@ -267,7 +290,8 @@ def read_sales(folder: str, period: Period, currency: str) -> tuple[tuple[Sale, 
         share = file.share((*path, "seller_share"), Fraction(0)) if "seller_share" in raw else None
         if date:
             source = file.source(path, f"{period}/sale-{index + 1}")
-            found.append(Sale(source, date, raw["client"], raw["seller"], Money(net, currency), raw["description"], share))
+            tax = file.treatment(path)
+            found.append(Sale(source, date, raw["client"], raw["seller"], Money(net, currency), raw["description"], share, tax))
     return tuple(found), file.problems
 
 

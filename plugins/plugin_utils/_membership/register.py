@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from . import tax
 from .names import day
 from .reader import Map, where
 from .shape import label
@@ -72,7 +73,10 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A member or client over time, oldest first. C(spans) are its memberships, the last of them the current one."""
+    """A member or client over time, oldest first. C(spans) are its memberships, the last of them the current one.
+
+    C(tax) is how what it owes the co-operative is taxed (category, rate in percent, reason), where the membership file says so.
+    """
 
     id: str
     kind: str
@@ -83,6 +87,7 @@ class Record:
     changes: tuple[Change, ...] = ()
     classes: frozenset[str] = frozenset()
     weight: Fraction = Fraction(1)
+    tax: tuple[str, Fraction, str | None] | None = None
 
     def status(self, on: datetime.date, admitted: datetime.date | None = None) -> str:
         """One of STATUSES on a day; C(admitted) is the day on which its admission was decided, where that is known."""
@@ -217,7 +222,15 @@ def record(kind: str, name: str, raw: Mapping[str, Any]) -> Record:
         changes=tuple(changes),
         classes=_classes(raw.get("classes")) or frozenset(),
         weight=Fraction(1) if own is None else own,
+        tax=_tax(raw.get("tax")),
     )
+
+
+def _tax(value: object) -> tuple[str, Fraction, str | None] | None:
+    if not isinstance(value, dict) or not isinstance(value.get("category"), str):
+        return None
+    rate = tax.percent(value, ("rate",))
+    return value["category"], rate or Fraction(0), _text(value.get("reason")) or tax.REASONS.get(value["category"])
 
 
 def records(root: Map) -> dict[str, Record]:

@@ -26,6 +26,7 @@ from .names import day, hostname, inside
 from .reader import Map, Seq, where
 from .register import Record, record
 from .shape import label, problem
+from .tax import flaw, percent
 
 Path = tuple[object, ...]
 
@@ -158,6 +159,7 @@ class Checker:
 
     def check_cooperative(self) -> None:
         self.check_host_name(("cooperative", "domain"), self.cooperative.get("domain"))
+        self.check_vat(("cooperative",), self.cooperative)
 
     def check_defaults(self) -> None:
         for tier in (*defaults.TIERS, None):
@@ -251,6 +253,7 @@ class Checker:
                 continue
             self.check_person_dates(path, client)
             self.check_export_key(path, client)
+            self.check_vat(path, client)
             if not self.has_left("client", name):
                 self.check_producer((*path, "sold_by"), client.get("sold_by"), "sells to clients")
 
@@ -315,7 +318,19 @@ class Checker:
             wrong, key, certain = numbers.flaw(number, scheme, country)
             if wrong:
                 (self.bad if certain else self.warn)((*path, "evidence", key), wrong)
-        vat = text(member.get("vat_id"))
+        self.check_vat(path, member)
+
+    def check_vat(self, path: Path, owner: dict[str, Any]) -> None:
+        """Check digits of the VAT number, and a tax treatment that can be."""
+        tax = mapping(owner.get("tax"))
+        if text(tax.get("category")):
+            rate = percent(self.root, (*path, "tax", "rate"))
+            wrong = flaw(tax["category"], rate, text(tax.get("reason")))
+            if "rate" in tax and rate is None:
+                wrong = "rate", f"{show(tax['rate'])} is not a percentage; write figures with a point, such as 5.5"
+            if wrong:
+                self.bad((*path, "tax", wrong[0]), wrong[1])
+        vat = text(owner.get("vat_id"))
         if vat and re.match(r"[A-Z]{2}[A-Z0-9+*]{2,13}\Z", vat):
             wrong, certain = numbers.vat_flaw(vat)
             if wrong:
