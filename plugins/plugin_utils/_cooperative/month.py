@@ -325,7 +325,13 @@ class _Checks:
         opening = self.month.opening
         vat = self.month.rules.vat
         office = {vat.office} if vat and vat.office else set()
-        return office | self.paid | {bill.supplier for bill in self.month.bills} | set(opening.suppliers) | {item.party for item in opening.bills}
+        return (
+            office
+            | self.paid
+            | {bill.supplier for bill in self.month.bills}
+            | set(opening.suppliers)
+            | {item.party for item in opening.bills}
+        )
 
     def others(self) -> None:
         producers = {member.id for member in self.month.members if "producer" in member.classes}

@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 
 from .closed import Facts
-from .ledger import MINOR_UNITS, Hours, Item, MemberMonth, Source, Usage, decimal, rounded
+from .ledger import MINOR_UNITS, Hours, Item, MemberMonth, Source, Treatment, Usage, decimal, rounded
 from .settlement import Group, Matched, Settlement, Share, reference, settle
 
 STATEMENTS, SUMMARY = "statements", "summary.html"
@@ -148,7 +148,28 @@ class Pages:
             found.append(f"Who is there the whole month contributes {' and '.join(part for part in (least, most) if part)}.")
         if rules.seller_share:
             found.append(f"A producer that sells to a client keeps {rules.seller_share} of the price.")
+        if rules.vat:
+            found.append(f"What members are charged: {taxed_in_words(rules.vat.charged)}.")
+            back = {0: "none", 1: "all"}.get(rules.vat.reclaim, str(rules.vat.reclaim))
+            found.append(
+                f"Of the VAT on bills, {back} comes back from the tax office{'' if rules.vat.reclaim else ', so they count with it'}."
+            )
         return found
+
+    def tax(self, share: Share) -> list[str]:
+        """What of a statement is net and what gross, and why; nothing when tax is no matter of these books."""
+        taxed = self.settled.treatment(share.member)
+        if taxed is None:
+            return []
+        charged, vat = self.settled.charged[share.member.id], self.settled.vat.get(share.member.id, 0)
+        why = "as the membership file has it for you" if share.member.tax else f"as {self.rules.source.file} has it for all"
+        said = [f"Tax on what you are charged: {taxed_in_words(taxed)}, {why}."]
+        if taxed.rate:
+            rate = number(taxed.rate)
+            said.append(f"The contribution is without tax: {rate} % of {self.money(charged)} is {self.money(vat)}, rounded once.")
+        if taxed.category == "AE":
+            said.append("You account for the tax yourself.")
+        return said
 
     # -- the pool, the same on every page
 
@@ -179,9 +200,12 @@ class Pages:
                 text += f": {bill.gross} at {rate} ({bill.exchange.source}, {bill.exchange.date})"
             if bill.date < self.month.period.first:
                 text += ", which came when its month was closed"
+            back = self.settled.reclaimed.get(bill.source.id, 0)
+            if back:
+                text += f": {self.money(cost)} with tax, without the {self.money(back)} of it that come back"
             if bill.shared_by:
                 text += f"; shared by {', '.join(bill.shared_by)}"
-            add(text, cost, self.place(bill.source))
+            add(text, cost - back, self.place(bill.source))
         if len(self.settled.pay) > most:
             hours = number(sum((pay.hours for pay in self.settled.pay), Fraction(0)))
             text = f"Pay of {len(self.settled.pay)} producers: {hours} hours × {self.money(self.rules.rate)}, each rounded"
@@ -225,6 +249,7 @@ class Pages:
             reference=reference(name, self.month.period),
             net={"amount": self.money(abs(balance)) if balance else self.money(max(0, payable)), "kind": _net(balance, payable)},
             account=self.account(share),
+            tax=self.tax(share),
             pool=self.short_pool,
             steps=self.steps(share),
             due=self.money(share.due),
@@ -262,6 +287,10 @@ class Pages:
         for entry in month.corrections:
             if entry.member == name and entry.what == "contribution":
                 add(f"Correction of {entry.corrects}: {entry.reason}", entry.amount.minor, self.place(entry.source))
+        if name in self.settled.vat:
+            taxed = self.settled.treatment(share.member)
+            rate = number(taxed.rate) if taxed else ""
+            add(f"VAT, {rate} % of {self.money(self.settled.charged[name])}", self.settled.vat[name], "below, tax")
         if name in self.settled.contra:
             add("Set against your pay, so that nobody sends it to and fro", -self.settled.contra[name], "below, your pay")
         balance = self.settled.closing.balances.get(name, 0)
@@ -460,6 +489,7 @@ class Pages:
                 ("Raised: contributions of all members", self.money(settled.pool.total)),
                 ("Came in and was free to spend", self.money(settled.cash)),
                 ("Bills of the month", self.money(settled.pool.bills)),
+                *self.vat_figures(),
                 ("Covered of bills, old and new", self.money(sum(item.amount for item in spent))),
                 ("Earned by producers", self.money(settled.pool.labour)),
                 ("Covered of their pay, old and new", self.money(sum(settled.pay_covered.values()))),
@@ -538,6 +568,17 @@ class Pages:
             inputs=sorted(self.inputs.items()),
         )
 
+    def vat_figures(self) -> list[tuple[str, str]]:
+        """VAT of the month; nothing when none is charged and none comes back."""
+        settled = self.settled
+        if not (settled.vat or settled.reclaimed):
+            return []
+        return [
+            ("VAT on what members are charged", self.money(sum(settled.vat.values()))),
+            ("VAT on bills that comes back", self.money(sum(settled.reclaimed.values()))),
+            ("VAT to pay for the month, a bill of the tax office", self.money(settled.vat_owed)),
+        ]
+
     def ahead(self) -> list[str]:
         """What comes if things go on like this, and what one member more would change, in sentences."""
         last = [month["pool"]["total"] for month in self.months[-3:]]
@@ -590,6 +631,15 @@ class Pages:
                     **{key: self.money(mine[key]) for key in ("earned", "covered", "contra", "payable", "deferred")},
                 })  # fmt: skip
         return found
+
+
+_TAXED = {"S": "{rate} % VAT", "Z": "zero-rated", "E": "exempt", "AE": "reverse charge", "O": "outside the scope of VAT"}
+
+
+def taxed_in_words(taxed: Treatment) -> str:
+    """A tax treatment in words, with its reason where that says more."""
+    words = _TAXED[taxed.category].format(rate=number(taxed.rate))
+    return f"{words} ({taxed.reason})" if taxed.reason and taxed.reason.lower() != words else words
 
 
 def _row(text: str, amount: str, place: str, strong: bool = False) -> dict[str, Any]:

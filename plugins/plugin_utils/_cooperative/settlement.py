@@ -22,7 +22,23 @@ from fractions import Fraction
 
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import Problem
 
-from .ledger import Bill, Books, Correction, Hours, Item, MemberMonth, MoneyError, Month, Payment, Period, Rules, Sale, Treatment, decimal, rounded
+from .ledger import (
+    Bill,
+    Books,
+    Correction,
+    Hours,
+    Item,
+    MemberMonth,
+    MoneyError,
+    Month,
+    Payment,
+    Period,
+    Rules,
+    Sale,
+    Treatment,
+    decimal,
+    rounded,
+)
 
 _REFERENCE = re.compile(r"([a-z0-9][a-z0-9-]*)[-/ ]([1-9][0-9]{3})-?(0[1-9]|1[0-2])(?![0-9])")
 

@@ -127,7 +127,6 @@ class _File:
             self.bad(path, f"{value} is more than all; write at most 1/1")
         return found
 
-
     def treatment(self, path: _Path) -> Treatment | None:
         """How something is taxed; None when nothing is said, or with the reason noted."""
         raw = self.at(path) or {}
