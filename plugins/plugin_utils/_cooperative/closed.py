@@ -186,14 +186,14 @@ def read_closed(folder: str, period: Period) -> Closed:
     texts = {name: read(name) for name in (OUTPUTS, INPUTS, FACTS, ALLOCATION)}
     if problems:
         raise MoneyError(problems)
-    outputs = _listed(os.path.join(os.path.relpath(base), OUTPUTS), texts[OUTPUTS])
+    outputs = listed(os.path.join(os.path.relpath(base), OUTPUTS), texts[OUTPUTS])
     for name in (INPUTS, FACTS, ALLOCATION):
         if outputs.get(f"{CLOSED}/{period}/{name}") != sha256(texts[name].encode()):
             said = "was changed since the month was closed; put it back as it was, and correct with an entry in an open month"
             problems.append(Problem(os.path.join(os.path.relpath(base), name), 0, said))
     if problems:
         raise MoneyError(problems)
-    inputs = _listed(os.path.join(os.path.relpath(base), INPUTS), texts[INPUTS])
+    inputs = listed(os.path.join(os.path.relpath(base), INPUTS), texts[INPUTS])
     try:
         figures, facts = json.loads(texts[ALLOCATION]), Facts.from_json(json.loads(texts[FACTS]))
     except (ValueError, KeyError, TypeError) as exc:
@@ -201,7 +201,8 @@ def read_closed(folder: str, period: Period) -> Closed:
     return Closed(period, figures, facts, inputs, outputs, sha256(texts[OUTPUTS].encode()))
 
 
-def _listed(shown: str, text: str) -> dict[str, str]:
+def listed(shown: str, text: str) -> dict[str, str]:
+    """The sums in a list that C(listing) wrote; C(shown) is its name for the user."""
     found = {}
     for number, line in enumerate(text.splitlines(), 1):
         matched = _LINE.match(line)

@@ -14,7 +14,7 @@ import dataclasses
 import datetime
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -137,21 +137,28 @@ class Invoice:
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A document somebody gets: C(owner) is the id of the member or client, C(formats) those it asked for."""
+    """A document somebody gets: C(owner) is the id of the member or client, C(formats) those it asked for.
+
+    C(invoice) is None where one of this number has been issued: that stays as it is, whatever the membership file says now.
+    """
 
     owner: str
+    number: str
     formats: tuple[str, ...]
-    invoice: Invoice
+    invoice: Invoice | None
 
 
 class Desk:
-    """Writes the invoices of a month, from what the membership file and the accounts say of the parties."""
+    """Writes the invoices of a month, from what the membership file and the accounts say of the parties.
 
-    def __init__(self, root: Map, accounts: Accounts | None, shown: str, known: Iterable[str] = ()) -> None:
+    C(shown) is the folder of the money files as the user sees it, C(issued) the numbers of all that was issued before.
+    """
+
+    def __init__(self, root: Map, accounts: Accounts | None, shown: str, issued: Iterable[str] = ()) -> None:
         self.root = root
         self.accounts = accounts
         self.shown = shown
-        self.known = frozenset(known)
+        self.issued = frozenset(issued)
         self.problems: list[Problem] = []
 
     def wanted(self, settled: Settlement) -> list[Wanted]:
@@ -174,13 +181,17 @@ class Desk:
             for sale, part in settled.sales
             if sale.seller == name
         ]
-        mends = [one for one in sorted(month.corrections, key=lambda one: one.source.id) if one.member == name and one.what == "contribution"]
+        mends = sorted(
+            (one for one in month.corrections if one.member == name and one.what == "contribution"), key=lambda one: one.source.id
+        )
         lines += [Line(f"Correction of {one.corrects}: {one.reason}", one.amount.minor) for one in mends]
         there = tuple(line for line in lines if line.net)
         if asked is None or not there:
             return None
         coop = self.root["cooperative"]["id"]
         number = number_of(coop, str(month.period), name)
+        if number in self.issued:
+            return Wanted(name, number, formats_of(asked), None)
         taxed = settled.treatment(share.member)
         if taxed is None:
             source = month.rules.source
@@ -196,7 +207,7 @@ class Desk:
             start=month.period.first,
             end=month.period.last,
             reference=reference(name, month.period),
-            corrects=tuple(one for one in corrects if one in self.known),
+            corrects=tuple(one for one in corrects if one in self.issued),
         )  # fmt: skip
 
     def of_sale(self, settled: Settlement, sale: Sale, count: int) -> Wanted | None:
@@ -205,6 +216,8 @@ class Desk:
         if asked is None or not sale.net.minor:
             return None
         number = number_of(sale.seller, str(settled.month.period), sale.client, str(count))
+        if number in self.issued:
+            return Wanted(sale.client, number, formats_of(asked), None)
         if sale.tax is None:
             said = f"category is missing, so that it is not known how {number} is taxed; write category:, and rate: or reason:, see {PAGE}"
             self.problems.append(Problem(os.path.join(self.shown, *sale.source.file.split("/")), sale.source.line, said))
@@ -226,16 +239,15 @@ class Desk:
         total = sum(line.net for line in lines)
         credit = total < 0
         if MINOR_UNITS[currency] > 2:
-            self.problems.append(
-                problem(self.root, (*buyer_path, "invoices"), f"amounts in {currency} have more than the two decimals of EN 16931; remove it")
-            )
+            said = f"amounts in {currency} have more than the two decimals of EN 16931; remove it"
+            self.problems.append(problem(self.root, (*buyer_path, "invoices"), said))
         seller, buyer = self.party(seller_path, number, True, taxed), self.party(buyer_path, number, False, taxed)
         account = None if credit else self.account(seller_path, number)
         if len(self.problems) > before or seller is None or buyer is None:
             return None
         sign = -1 if credit else 1
         lines = tuple(Line(line.text, sign * line.net) for line in lines)
-        return Wanted(owner, tuple(one for one in FORMATS if one in asked["formats"]), Invoice(
+        return Wanted(owner, number, formats_of(asked), Invoice(
             credit=credit, currency=currency, seller=seller, buyer=buyer, lines=lines, tax=taxed, account=account,
             buyer_reference=asked.get("reference"), **given,
         ))  # fmt: skip
@@ -290,6 +302,11 @@ class Desk:
         return found
 
 
+def formats_of(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """The formats asked for, always in the same order."""
+    return tuple(one for one in FORMATS if one in asked["formats"])
+
+
 def number_of(*parts: str) -> str:
     """The number of a document: unique by construction, and the same whenever it is made."""
     return "-".join(parts).upper()
@@ -311,4 +328,3 @@ def scheme_and_id(endpoint: str) -> tuple[str, str]:
 def clean(text: str) -> str:
     """Text that XML can hold, on one line."""
     return " ".join(re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", " ", text).split())
-

@@ -69,22 +69,11 @@ class MonthTask:
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """Result of the module; files are written unless in check mode, or when only verifying."""
-        self.register = model.load_register(*self.membership_paths, today=self.as_of)
-        membership = self.register.membership
-        self.folder = self.directory or self.beside("money")
-        if not os.path.isdir(self.folder):
-            raise MoneyError([Problem(os.path.relpath(self.folder), 0, "is not a folder; make it, and put the money files there")])
-        self.cooperative = {"id": membership.cooperative["id"], "name": membership.cooperative["name"]}
-        names = {name: owner["name"] for name, owner in membership.owners.items()}
-        sold_by = {name: owner["sold_by"] for name, owner in membership.owners.items() if owner["kind"] == "client"}
-        self.assembly = Assembly(self.folder, self.register.records, names, sold_by)
+        self.load()
         months = closed_months(self.folder)
         if self.state == "verified":
             return self.verified(months)
-        closed = [read_closed(self.folder, period) for period in months]
-        problems = check_chain(self.folder, closed)
-        if problems:
-            raise MoneyError(problems)
+        closed = self.closed(months)
         period = self.period or self.next_open(closed)
         if self.state == "closed" and period in months:
             return self.closed_already(period, closed, check_mode)
@@ -94,6 +83,41 @@ class MonthTask:
         if self.state == "closed":
             return self.close(given, produced, closed, check_mode)
         return self.draft(given, produced, check_mode)
+
+    def load(self) -> None:
+        """Reads the membership file and the rules."""
+        self.register = model.load_register(*self.membership_paths, today=self.as_of)
+        membership = self.register.membership
+        self.folder = self.directory or self.beside("money")
+        if not os.path.isdir(self.folder):
+            raise MoneyError([Problem(os.path.relpath(self.folder), 0, "is not a folder; make it, and put the money files there")])
+        self.cooperative = {"id": membership.cooperative["id"], "name": membership.cooperative["name"]}
+        names = {name: owner["name"] for name, owner in membership.owners.items()}
+        sold_by = {name: owner["sold_by"] for name, owner in membership.owners.items() if owner["kind"] == "client"}
+        self.assembly = Assembly(self.folder, self.register.records, names, sold_by)
+
+    def closed(self, months: Sequence[Period]) -> list[Closed]:
+        """Closed months as they lie there, with nothing they rest on changed."""
+        closed = [read_closed(self.folder, period) for period in months]
+        problems = check_chain(self.folder, closed)
+        if problems:
+            raise MoneyError(problems)
+        return closed
+
+    def sealed(self) -> tuple[Closed, Produced]:
+        """The closed month that is asked for, or the last one, and the same computed again: it has to be what it was."""
+        months = closed_months(self.folder)
+        if not months:
+            raise CoopError("month: none is closed yet; close one first, with month_settlement")
+        period = self.period or months[-1]
+        if period not in months:
+            raise CoopError(f"month: {period} is not closed; close it first, or ask for one of {', '.join(map(str, months))}")
+        closed = self.closed(months)
+        number = months.index(period)
+        produced, differences, _pages = self.compare(closed[number], closed[:number])
+        if differences or produced is None:
+            raise CoopError("\n".join(differences))
+        return closed[number], produced
 
     def beside(self, name: str) -> str:
         """A folder beside the membership file."""
@@ -521,18 +545,18 @@ def existing_files(folder: str) -> dict[str, bytes]:
     return found
 
 
-def write(path: str, text: str, lasting: bool = True) -> None:
-    """Puts a whole file in place at once; C(lasting) outlives a power cut. The bank's holds account numbers: for its owner only."""
+def write(path: str, text: str | bytes, lasting: bool = True, private: bool = False) -> None:
+    """Puts a whole file in place at once; C(lasting) outlives a power cut. What holds account numbers is for its owner only."""
     folder, name = os.path.split(path)
     # Always the same name, so that what a killed run leaves is used up by the next.
     beside = os.path.join(folder, f".{name}.new")
-    mode = 0o600 if name == PAIN else 0o644
+    mode = 0o600 if private or name == PAIN else 0o644
     try:
         os.makedirs(folder, exist_ok=True)
         if os.path.exists(beside):
             os.unlink(beside)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-            stream.write(text.encode())
+            stream.write(text if isinstance(text, bytes) else text.encode())
             if lasting:
                 stream.flush()
                 os.fsync(stream.fileno())

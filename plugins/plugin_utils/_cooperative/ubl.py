@@ -68,8 +68,11 @@ class _Writer:
         self.category(group, "TaxCategory", True)
         sums = self.add(root, "LegalMonetaryTotal")
         for name, minor in (
-            ("LineExtensionAmount", one.net), ("TaxExclusiveAmount", one.net), ("TaxInclusiveAmount", one.gross), ("PayableAmount", one.gross),
-        ):  # fmt: skip
+            ("LineExtensionAmount", one.net),
+            ("TaxExclusiveAmount", one.net),
+            ("TaxInclusiveAmount", one.gross),
+            ("PayableAmount", one.gross),
+        ):
             self.amount(sums, name, minor)
         for index, line in enumerate(one.lines, 1):
             self.line(root, index, line)

@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 import pathlib
-import shutil
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.modules.month_settlement import ARGUMENT_SPEC
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Period
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.settling import MonthTask
+from tests.support import example_year
+from tests.support.example_year import MONTHS, SHIPPED
 
-SHIPPED = pathlib.Path(__file__).parents[3] / "docs" / "example-year"
-MONTHS = tuple(Period(2025, month) for month in range(1, 13))
-# The one bill of the year that came when its month was closed, and the month that takes it.
-LATE, TAKEN_IN = "bills/2025-08/domain-late.yml", Period(2025, 9)
+__all__ = ["MONTHS", "SHIPPED", "Year"]
 
 
 class Year:
@@ -26,24 +24,19 @@ class Year:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self.money = path / "money"
-        shutil.copytree(SHIPPED, path, ignore=shutil.ignore_patterns("closed", "draft", "books.*"), dirs_exist_ok=True)
-        self.late = (self.money / LATE).read_bytes()
-        (self.money / LATE).unlink()
+        self.late = example_year.copy_plain(path)
+        example_year.decide(path)
 
     def run(
         self, state: str = "settled", month: Period | str | None = None, as_of: str = "2026-01-20", check: bool = False, **given: Any
     ) -> dict:
         """The module's result."""
-        params = {name: option.get("default") for name, option in ARGUMENT_SPEC.items()}
-        params.update({"membership": [str(self.path / "members.yml")], "state": state, "as_of": as_of, **given})
-        return MonthTask({**params, "month": str(month) if month else None}).run(check)
+        params = example_year.params(ARGUMENT_SPEC, self.path, state=state, as_of=as_of, month=str(month) if month else None, **given)
+        return MonthTask(params).run(check)
 
     def close(self, *months: Period) -> None:
         """Closes months one after the other."""
-        for month in months:
-            if month == TAKEN_IN:
-                (self.money / LATE).write_bytes(self.late)
-            self.run("closed", month)
+        example_year.close(self.path, self.late, months)
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Changes a file of the folder of the money files, or beside it."""
@@ -60,4 +53,4 @@ class Year:
 
     def tree(self) -> dict[str, bytes]:
         """Every file there is."""
-        return {str(path.relative_to(self.path)): path.read_bytes() for path in sorted(self.path.rglob("*")) if path.is_file()}
+        return example_year.files(self.path)
