@@ -42,28 +42,36 @@ def check(account: Mapping[str, Any], ca_file: str | None, timeout: float) -> di
 
     Raises CoopError naming the field that is wrong. C(timeout) in seconds, for each step.
     """
-    where = f"SMTP server {account['server']} port {account['port']}"
-    with _explained(where, account, timeout):
-        trust = ssl.create_default_context(cafile=ca_file)
-        if not account["verify"]:
-            trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-        helo = account["helo_domain"] or account["sender_email"].rpartition("@")[2]
-        if account["security"] == "tls":
-            session: smtplib.SMTP = smtplib.SMTP_SSL(account["server"], account["port"], helo, timeout=timeout, context=trust)
-        else:
-            session = smtplib.SMTP(account["server"], account["port"], helo, timeout=timeout)
-        with session:
-            if account["security"] == "starttls":
-                session.starttls(context=trust)
-            session.ehlo_or_helo_if_needed()
-            login = bool(account["username"]) and account["auth"] != "none"
-            if login:
-                _sign_in(session, account)
-            code, said = session.mail(account["sender_email"])
-            if code != 250:
-                raise smtplib.SMTPSenderRefused(code, said, account["sender_email"])
-            tls = session.sock.version() if isinstance(session.sock, ssl.SSLSocket) else None
-            return {"tls": tls, "login": login}
+    with explained(account, timeout), connected(account, ca_file, timeout) as session:
+        code, said = session.mail(account["sender_email"])
+        if code != 250:
+            raise smtplib.SMTPSenderRefused(code, said, account["sender_email"])
+        tls = session.sock.version() if isinstance(session.sock, ssl.SSLSocket) else None
+        return {"tls": tls, "login": _logs_in(account)}
+
+
+@contextmanager
+def connected(account: Mapping[str, Any], ca_file: str | None, timeout: float) -> Iterator[smtplib.SMTP]:
+    """A session with the server, signed in where the account says so. Raises what smtplib and ssl raise: see C(explained)."""
+    trust = ssl.create_default_context(cafile=ca_file)
+    if not account["verify"]:
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    helo = account["helo_domain"] or account["sender_email"].rpartition("@")[2]
+    if account["security"] == "tls":
+        session: smtplib.SMTP = smtplib.SMTP_SSL(account["server"], account["port"], helo, timeout=timeout, context=trust)
+    else:
+        session = smtplib.SMTP(account["server"], account["port"], helo, timeout=timeout)
+    with session:
+        if account["security"] == "starttls":
+            session.starttls(context=trust)
+        session.ehlo_or_helo_if_needed()
+        if _logs_in(account):
+            _sign_in(session, account)
+        yield session
+
+
+def _logs_in(account: Mapping[str, Any]) -> bool:
+    return bool(account["username"]) and account["auth"] != "none"
 
 
 def _sign_in(session: smtplib.SMTP, account: Mapping[str, Any]) -> None:
@@ -76,8 +84,12 @@ def _sign_in(session: smtplib.SMTP, account: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _explained(where: str, account: Mapping[str, Any], timeout: float) -> Iterator[None]:
-    """Any failure as one line."""
+def explained(account: Mapping[str, Any], timeout: float) -> Iterator[None]:
+    """Any failure as one line.
+
+    Raises CoopError.
+    """
+    where = f"SMTP server {account['server']} port {account['port']}"
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -88,21 +100,22 @@ def _explained(where: str, account: Mapping[str, Any], timeout: float) -> Iterat
         raise CoopError(f"{where}: TLS fails ({error.reason or error}); {usual}") from error
     except smtplib.SMTPAuthenticationError as error:
         remedy = "mend smtp.username or the variable of smtp.password_var"
-        raise CoopError(f"{where} refuses the login {account['username']} ({_said(error)}); {remedy}") from error
+        raise CoopError(f"{where} refuses the login {account['username']} ({said_by(error)}); {remedy}") from error
     except smtplib.SMTPSenderRefused as error:
         remedy = "smtp.sender_email must belong to the account"
-        raise CoopError(f"{where} refuses mail from {account['sender_email']} ({_said(error)}); {remedy}") from error
+        raise CoopError(f"{where} refuses mail from {account['sender_email']} ({said_by(error)}); {remedy}") from error
     except smtplib.SMTPNotSupportedError as error:
         asked = f"smtp.security={account['security']} and smtp.auth={account['auth'] or 'left out'}"
         raise CoopError(f"{where} does not offer what {asked} need: {error}") from error
     except smtplib.SMTPResponseException as error:
-        raise CoopError(f"{where} answers {_said(error)}") from error
+        raise CoopError(f"{where} answers {said_by(error)}") from error
     except (TimeoutError, smtplib.SMTPServerDisconnected) as error:
         raise CoopError(f"{where} gave no answer within {timeout:g} s, or hung up") from error
     except (OSError, smtplib.SMTPException) as error:
         raise CoopError(f"{where} cannot be reached ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _said(error: smtplib.SMTPResponseException) -> str:
+def said_by(error: smtplib.SMTPResponseException) -> str:
+    """What a server answered, on one line."""
     text = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
     return f"{error.smtp_code} {' '.join(text.split())[:200]}"

@@ -11,6 +11,7 @@ of it. A file comes first and its line in the list after it, so what a killed ru
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -132,6 +133,13 @@ def missing_libraries(wanted: Sequence[Wanted], issued: Mapping[str, str]) -> No
         first = next(iter(missing.values()))[0]
         said = f"{first} needs {' and '.join(missing)}, not installed on the controller; pip install {' '.join(missing)}"
         raise CoopError(f"invoices: {said}, or ask for format ubl, which needs nothing")
+    if "weasyprint" in needed:
+        try:
+            importlib.import_module("weasyprint")
+        except OSError as exc:
+            said = f"{needed['weasyprint'][0]} needs WeasyPrint, and that a library of the system which is not there"
+            remedy = "install libpango-1.0-0, libpangoft2-1.0-0, libharfbuzz-subset0 and fonts-dejavu-core on the controller"
+            raise CoopError(f"invoices: {said} ({str(exc).splitlines()[0]}); {remedy}") from exc
 
 
 def read_issued(folder: str, period: Period) -> dict[str, str]:

@@ -277,22 +277,41 @@ run(Here)
     assert {name: data for name, data in year.tree().items() if "/documents/" in name} == wanted
 
 
+AGARIC = "  agaric: {name: Agaric Technology Collective, iban: DE02500105170137075030}\n"
+
+
 @pytest.mark.parametrize(
-    ("file", "old", "new", "wanted"),
+    ("file", "old", "wanted"),
     [
-        ("members.yml", "      street: 7 Orchard Road\n", "", 'members.yml:{line}: member "sunflower", field legal.street: is missing for the invoice MEET-2025-03-SUNFLOWER; write it'),
-        ("members.yml", "    country: GB\n    number: RS007001\n", "", "cooperative, field legal.country: is missing for the invoice MEET-2025-03-SUNFLOWER; write two letters such as GB"),
-        ("members.yml", "    number: RS007001\n", "", "cooperative, field legal.number: is missing for the invoice MEET-2025-03-SUNFLOWER; a seller is known by it"),
-        ("money/accounts.yml", "  agaric: {name: Agaric Technology Collective, iban: DE02500105170137075030}\n", "", "accounts.yml: parties.agaric is missing for the invoice AGARIC-2025-03-CAFE-1; write name and iban"),
+        (
+            "members.yml",
+            "      street: 7 Orchard Road\n",
+            'members.yml:{line}: member "sunflower", field legal.street: is missing for the invoice MEET-2025-03-SUNFLOWER; write it',
+        ),
+        (
+            "members.yml",
+            "    country: GB\n    number: RS007001\n",
+            "cooperative, field legal.country: is missing for the invoice MEET-2025-03-SUNFLOWER; write two letters such as GB",
+        ),
+        (
+            "members.yml",
+            "    number: RS007001\n",
+            "cooperative, field legal.number: is missing for the invoice MEET-2025-03-SUNFLOWER; a seller is known by it",
+        ),
+        (
+            "money/accounts.yml",
+            AGARIC,
+            "accounts.yml: parties.agaric is missing for the invoice AGARIC-2025-03-CAFE-1; write name and iban",
+        ),
     ],
-)  # fmt: skip
-def test_what_is_missing_is_said_with_its_place(tmp_path, file, old, new, wanted):
+)
+def test_what_is_missing_is_said_with_its_place(tmp_path, file, old, wanted):
     year = bent(tmp_path)
     path = year.path / file
     text = path.read_text()
     assert old in text
     line = text.partition("      street: 7 Orchard Road")[0].count("\n") + 1
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, "", 1))
     before = year.tree()
     with pytest.raises(Exception, match="is missing for the invoice") as failed:
         run(year)
