@@ -33,7 +33,7 @@ attributes:
 requirements:
   - jsonschema on the controller
   - drafthorse on the controller, for V(cii) and V(facturx) in the membership file
-  - WeasyPrint 66 or later on the controller, for V(facturx) and V(pdf) in the membership file
+  - WeasyPrint 70 or later on the controller, for V(facturx) and V(pdf) in the membership file
 options:
   membership:
     description: The membership file, or several, or folders of them, on the controller.

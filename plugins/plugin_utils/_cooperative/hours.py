@@ -26,7 +26,7 @@ TAGS = ("kind", "person", "task")
 DAY = Fraction(24)
 PLAIN = ("date", "hours", "kind", "person", "circle", "task", "description")
 NEEDED = ("date", "hours", "person", "circle")
-# Kimai's own names in its export in English (src/Export/ColumnConverter.php, translated).
+# Kimai's own names in its export in English (src/Export/ColumnConverter.php, translated); how it writes them: src/Export/Base/CsvRenderer.php.
 KIMAI = {"duration": "hours", "project": "circle", "activity": "task", "user": "person", "username": "person", "name": "alias"}
 
 _LIKE_A_DAY = re.compile(r"\*{0,6} *[0-9]{1,4}[-/.][0-9]{1,2}(?:[-/.][0-9]{1,2})?(?![0-9A-Za-z:])")
@@ -266,8 +266,10 @@ class _Reader:
         self.add(line, date, hours, kind, person, circle, task, cells["description"])
 
     def duration(self, line: int, text: str) -> Fraction | None:
-        """Hours with a point, or hours:minutes, or hours:minutes:seconds."""
-        clock = re.fullmatch(r"([0-9]{1,4}):([0-5][0-9])(?::([0-5][0-9]))?", text)
+        """Hours with a point, or hours:minutes, or hours:minutes:seconds, or an interval as OpenSpout wrote it for Kimai for a while."""
+        clock = re.fullmatch(r"([0-9]{1,4}):([0-5][0-9])(?::([0-5][0-9]))?", text) or re.fullmatch(
+            r"P0Y0M0DT([0-9]{1,4})H([0-5]?[0-9])M([0-5]?[0-9])S0F", text
+        )
         hours: Fraction | None = None
         if clock:
             hours = Fraction(int(clock[1])) + Fraction(int(clock[2]), 60) + Fraction(int(clock[3] or 0), 3600)
