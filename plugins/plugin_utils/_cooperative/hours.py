@@ -26,7 +26,8 @@ TAGS = ("kind", "person", "task")
 DAY = Fraction(24)
 PLAIN = ("date", "hours", "kind", "person", "circle", "task", "description")
 NEEDED = ("date", "hours", "person", "circle")
-# Kimai's own names in its export in English (src/Export/ColumnConverter.php, translated); how it writes them: src/Export/Base/CsvRenderer.php.
+# Kimai's own names in its export in English (src/Export/ColumnConverter.php, translated). How it writes what is in them stands in
+# src/Export/Base/CsvRenderer.php.
 KIMAI = {"duration": "hours", "project": "circle", "activity": "task", "user": "person", "username": "person", "name": "alias"}
 
 _LIKE_A_DAY = re.compile(r"\*{0,6} *[0-9]{1,4}[-/.][0-9]{1,2}(?:[-/.][0-9]{1,2})?(?![0-9A-Za-z:])")

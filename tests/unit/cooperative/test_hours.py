@@ -305,7 +305,7 @@ def test_kimais_export(tmp_path: pathlib.Path) -> None:
 
 
 def test_kimai_as_its_releases_wrote_it(tmp_path: pathlib.Path) -> None:
-    """Days and durations of src/Export/Base/CsvRenderer.php: plain now, and before that as OpenSpout writes dates and intervals by itself."""
+    """Days and durations of src/Export/Base/CsvRenderer.php: plain now, and before that as OpenSpout writes them by itself."""
     head = "Date,Duration,Username,Project,Activity,Billable,Tags\n"
     now = head + '2026-03-02,1:30,ana,Tech,Care,1,"x, gift"\n'
     before = head + '2026-03-02T00:00:00+01:00,P0Y0M0DT1H30M0S0F,ana,Tech,Care,1,"x, gift"\n'
