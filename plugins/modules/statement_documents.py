@@ -120,6 +120,13 @@ documents:
       description: Its files, in RV(directory).
       type: list
       elements: str
+skipped:
+  description:
+    - Documents that somebody asks for and that cannot be made, as the month was closed before anybody wrote how they are taxed.
+    - In an open month, M(meet.coop.month_settlement) fails and says so.
+  returned: success
+  type: list
+  elements: str
 summary:
   description: The result in a few lines.
   returned: success

@@ -81,7 +81,8 @@ class DocumentsTask:
             "directory": folder,
             "documents": documents,
             "files": shown,
-            "summary": [f"{period}: {len(documents)} documents, {len(files)} files to write or written"],
+            "skipped": desk.skipped,
+            "summary": [f"{period}: {len(documents)} documents, {len(files)} files to write or written", *desk.skipped],
             "diff": {
                 "before": "".join(f"{name}\n" for name in sorted(issued)),
                 "after": "".join(f"{name}\n" for name in sorted({*issued, *files})),

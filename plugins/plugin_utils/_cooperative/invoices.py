@@ -24,7 +24,7 @@ from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader impor
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.shape import problem
 
 from .closed import treatment_from, treatment_json
-from .ledger import Sale, Treatment, decimal
+from .ledger import Month, Sale, Treatment, decimal
 from .settlement import Settlement, Share, reference
 from .terms import ACCOUNTS_FILE, Account, Accounts
 
@@ -151,7 +151,8 @@ class Wanted:
 class Desk:
     """Writes the invoices of a month, from what the membership file and the accounts say of the parties.
 
-    C(shown) is the folder of the money files as the user sees it, C(issued) the numbers of all that was issued before.
+    C(problems) can be mended. C(skipped) cannot: a month that was closed before anybody thought of tax has no
+    invoices. C(shown) is the folder of the money files as the user sees it, C(issued) the numbers of all that was issued before.
     """
 
     def __init__(self, root: Map, accounts: Accounts | None, shown: str, issued: Iterable[str] = ()) -> None:
@@ -160,6 +161,7 @@ class Desk:
         self.shown = shown
         self.issued = frozenset(issued)
         self.problems: list[Problem] = []
+        self.skipped: list[str] = []
 
     def wanted(self, settled: Settlement) -> list[Wanted]:
         """Every document that somebody asked for; the reasons are in C(problems) where one cannot be made."""
@@ -194,9 +196,7 @@ class Desk:
             return Wanted(name, number, formats_of(asked), None)
         taxed = settled.treatment(share.member)
         if taxed is None:
-            source = month.rules.source
-            said = f"vat is missing, so that it is not known how {number} is taxed; write vat: with a category, see {PAGE}"
-            self.problems.append(Problem(os.path.join(self.shown, *source.file.split("/")), source.line, said))
+            self.skipped.append(f"{number}: not made, as {month.rules.source.file} says nothing of vat")
             return None
         corrects = dict.fromkeys(number_of(coop, str(one.corrects), name) for one in mends)
         return self.document(
@@ -219,8 +219,7 @@ class Desk:
         if number in self.issued:
             return Wanted(sale.client, number, formats_of(asked), None)
         if sale.tax is None:
-            said = f"category is missing, so that it is not known how {number} is taxed; write category:, and rate: or reason:, see {PAGE}"
-            self.problems.append(Problem(os.path.join(self.shown, *sale.source.file.split("/")), sale.source.line, said))
+            self.skipped.append(f"{number}: not made, as {sale.source.file}:{sale.source.line} has no tax category")
             return None
         days = datetime.timedelta(days=settled.month.rules.due_days)
         lines = (Line(sale.description, sale.net.minor),)
@@ -300,6 +299,22 @@ class Desk:
             said = f"{field} is missing for the invoice {number}; write name and iban of the account to pay to"
             self.problems.append(Problem(os.path.join(self.shown, ACCOUNTS_FILE), 0, said))
         return found
+
+
+def untaxed(root: Map, month: Month, shown: str) -> list[Problem]:
+    """What keeps invoices that are asked for from being made once the month is closed: then nobody can write it any more."""
+    found = []
+    members, clients = root.get("members") or {}, root.get("clients") or {}
+    asking = [member.id for member in month.members if (members.get(member.id) or {}).get("invoices")]
+    if asking and month.rules.vat is None:
+        source = month.rules.source
+        said = f"vat is missing, and {', '.join(asking)} asked for invoices; write vat: and how they are taxed, see {PAGE}"
+        found.append(Problem(os.path.join(shown, *source.file.split("/")), source.line, said))
+    for sale in month.sales:
+        if sale.tax is None and (clients.get(sale.client) or {}).get("invoices"):
+            said = f"category is missing, and {sale.client} asked for invoices; write how it is taxed: category, rate or reason, see {PAGE}"
+            found.append(Problem(os.path.join(shown, *sale.source.file.split("/")), sale.source.line, said))
+    return found
 
 
 def formats_of(asked: Mapping[str, Any]) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ from .closed import (
 )
 from .decisions import DecisionTask, not_passed
 from .files import sha256
+from .invoices import untaxed
 from .journals import table
 from .ledger import MoneyError, Period, Rules, decimal
 from .month import Assembly, Given, members_of
@@ -79,6 +80,9 @@ class MonthTask:
             return self.closed_already(period, closed, check_mode)
         self.check_open(period, closed)
         given = self.with_decision(self.assembly.given(period, closed, self.cooperative), self.outcomes())
+        untold = untaxed(self.register.root, given.month, self.assembly.shown)
+        if untold:
+            raise MoneyError(untold)
         produced = self.produce(given, closed)
         if self.state == "closed":
             return self.close(given, produced, closed, check_mode)

