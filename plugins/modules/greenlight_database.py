@@ -189,19 +189,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     """Front door."""
     module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "password": {"type": "str", "no_log": True},
-            "second_login": {"type": "str", "choices": ["present", "absent"]},
-            "second_password": {"type": "str", "no_log": True},
-            "connection_limit": {"type": "int", "default": 20},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "login_host": {"type": "str"},
-            "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
-            "login_port": {"type": "int", "default": 5432},
-            "login_user": {"type": "str", "default": "postgres"},
-            "login_password": {"type": "str", "no_log": True},
-        },
+        argument_spec=databases.ARGUMENTS,
         required_if=[("state", "present", ["password"]), ("second_login", "present", ["second_password"])],
         supports_check_mode=True,
     )

@@ -26,6 +26,22 @@ COPIES = ("aside", "rehearsal", "restored")
 ITERATIONS = 4096  # PostgreSQL's own default, src/include/common/scram-common.h
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "second_login": {"type": "str", "choices": ["present", "absent"]},
+    "second_password": {"type": "str", "no_log": True},
+    "connection_limit": {"type": "int", "default": 20},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "login_host": {"type": "str"},
+    "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
+    "login_port": {"type": "int", "default": 5432},
+    "login_user": {"type": "str", "default": "postgres"},
+    "login_password": {"type": "str", "no_log": True},
+}
+"""Argument spec of greenlight_database."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Desired:
     """One database whose owner has the same name, and the owner's password."""
