@@ -14,8 +14,10 @@ import base64
 import dataclasses
 import hashlib
 import hmac
+import os
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -109,6 +111,31 @@ def password_matches(password: str, verifier: str | None) -> bool:
     if not found:
         return False
     return hmac.compare_digest(scram_verifier(password, base64.b64decode(found.group(2)), int(found.group(1))), str(verifier))
+
+
+def connect(params: Mapping[str, Any], check_mode: bool) -> Any:
+    """An autocommit connection to the server of the options, or None in check mode on a host that has no server yet.
+
+    Raises CoopError, and ImportError where psycopg is missing.
+    """
+    import psycopg
+
+    try:
+        return psycopg.connect(
+            dbname="postgres",
+            user=params["login_user"],
+            password=params["login_password"],
+            host=params["login_host"] or params["login_unix_socket"],
+            port=params["login_port"],
+            connect_timeout=10,
+            autocommit=True,
+            application_name="meet.coop greenlight_database",
+        )
+    except psycopg.OperationalError as error:
+        socket = f"{params['login_unix_socket']}/.s.PGSQL.{params['login_port']}"
+        if check_mode and not params["login_host"] and not os.path.exists(socket):
+            return None
+        raise CoopError(f"PostgreSQL does not let {params['login_user']} in: {str(error).strip().splitlines()[-1]}") from error
 
 
 def copy_name(name: str, purpose: str) -> str:

@@ -46,7 +46,7 @@ def load(path: str) -> frozenset[str]:
 
 
 def wanted(kept: frozenset[str], named: Mapping[str, str], existing: Iterable[str]) -> frozenset[str]:
-    """What the file is to hold: ``named`` gives the state wished for by address, ``existing`` the addresses with an account after the run."""
+    """What the file is to hold: ``named`` has the state wished for by address, ``existing`` the addresses with an account afterwards."""
     alive = {email for email in existing if named[email] != "absent"}
     gone = {digest(email) for email, state in named.items() if state == "absent"}
     return (kept | {digest(email) for email in alive}) - gone

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to meet.coop: the options of greenlight_settings and greenlight_user, and the wishes they are; for the modules and for the plan of many."""
+"""Private to meet.coop: the options of greenlight_settings and greenlight_user as wishes, for the modules and for the plan of many."""
 
 from __future__ import annotations
 

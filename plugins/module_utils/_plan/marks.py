@@ -17,13 +17,17 @@ _OPEN, _BETWEEN, _CLOSE = "\ue0c0", "\ue0c1", "\ue0c2"
 _MARK = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 
 
+class NotKnown(CoopError):
+    """What gives the value has failed."""
+
+
 def mark(*path: str) -> str:
     """The placeholder for the value at a path of what was registered."""
     return _OPEN + _BETWEEN.join(path) + _CLOSE
 
 
 def fill(value: Any, known: Mapping[str, Any]) -> Any:
-    """The value with every placeholder replaced. One that stands alone keeps its type. Raises CoopError for what is not known."""
+    """The value with every placeholder replaced. One that stands alone keeps its type. Raises NotKnown."""
     if isinstance(value, str):
         if _OPEN not in value:
             return value
@@ -42,6 +46,6 @@ def _find(path: str, known: Mapping[str, Any]) -> Any:
     found: Any = known
     for name in path.split(_BETWEEN):
         if not isinstance(found, Mapping) or name not in found:
-            raise CoopError(f"{path.replace(_BETWEEN, '.')} is not known, because what gives it failed")
+            raise NotKnown(f"{path.replace(_BETWEEN, '.')} is not known, because what gives it failed")
         found = found[name]
     return found

@@ -5,7 +5,7 @@
 """Private to meet.coop: the expressions of our roles for hundreds of hosts at once.
 
 The same Jinja2, with Ansible's own filters, tests and lookups. Ansible's engine compiles every expression anew each time it meets it: some
-200 for one instance, 0.17 s, so a minute and a half for five hundred. Here each is compiled once, and each variable of a host rendered once.
+200 for one instance, 0.17 s, so a minute and a half for five hundred. Here each is compiled once, and each variable rendered once a host.
 As there, a text is a template only when Ansible trusts it as one; what the membership file says never is.
 """
 
@@ -148,7 +148,10 @@ class _Lazy(dict):  # type: ignore[type-arg]
         return self._variables[name] if name in self._variables else super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
 class Variables(Mapping[str, Any]):

@@ -18,8 +18,10 @@ from typing import Any
 Load = Callable[[str], Any]
 
 _KEYWORDS = frozenset(
-    "name when loop loop_control register vars delegate_to no_log changed_when failed_when become run_once tags notify args check_mode"
-    " block rescue always until retries delay environment ignore_errors become_user diff throttle timeout with_items".split()
+    """
+    name when loop loop_control register vars delegate_to no_log changed_when failed_when become become_user run_once tags notify args
+    check_mode diff block rescue always until retries delay environment ignore_errors ignore_unreachable throttle timeout
+    """.split()
 )
 _OPENED = {"import_tasks", "include_tasks", "import_role"}
 

@@ -23,10 +23,11 @@ from ansible_collections.meet.coop.plugins.plugin_utils._plan.steps import Chain
 
 OURS = "meet.coop."
 #: Looked at on the container host.
-REMOTE = frozenset(
-    "instance_secrets greenlight_database greenlight_container greenlight_settings greenlight_user caddy_route caddy_routes"
-    " greenlight_reset_mail oidc_check file copy".split()
-)
+_REMOTE = """
+    instance_secrets greenlight_database greenlight_container greenlight_settings greenlight_user greenlight_reset_mail
+    caddy_route caddy_routes oidc_check file copy
+    """
+REMOTE = frozenset(_REMOTE.split())
 #: These only tell or prepare, and are no part of the state.
 TELLING = frozenset({"debug", "smtp_check"})
 
@@ -109,8 +110,11 @@ def _follow(step: Step, variables: Variables, around: Around, result: Wanted) ->
         for reason in around.zone(kind, plain(_render(known, step.arguments))):
             result.drifts("dns", reason)
     elif kind == "pool_tenant":
-        host = plain(_render(known, step.delegate_to))
-        result.tenants.append({"host": host, **plain(_render(known, step.arguments))})
+        arguments = plain(_render(known, step.arguments))
+        if set(arguments) != {"engine", "tenants"} or step.delegate_to is None:
+            result.drifts("unplanned", f"'{step.name}' is only looked at in the run")
+        else:
+            result.tenants.append({"host": plain(_render(known, step.delegate_to)), **arguments})
     else:
         result.drifts("unplanned", f"'{step.name}' ({step.module.rpartition('.')[2]}) is only looked at in the run")
 
