@@ -17,12 +17,11 @@ from typing import Any
 #: Reads a YAML file; gives None when it is empty.
 Load = Callable[[str], Any]
 
-_KEYWORDS = frozenset(
-    """
+_WORDS = """
     name when loop loop_control register vars delegate_to no_log changed_when failed_when become become_user run_once tags notify args
     check_mode diff block rescue always until retries delay environment ignore_errors ignore_unreachable throttle timeout
-    """.split()
-)
+    """
+_KEYWORDS = frozenset(_WORDS.split())
 _OPENED = {"import_tasks", "include_tasks", "import_role"}
 
 
