@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 #: Reads a YAML file; gives None when it is empty.
 Load = Callable[[str], Any]
@@ -33,6 +34,8 @@ class Step:
     name: str
     module: str
     arguments: Mapping[str, Any]
+    gates: tuple[Any, ...] = ()
+    """Conditions of the includes it stands in: where one is false, the task does not exist and registers nothing."""
     conditions: tuple[Any, ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     loop: Any = None
@@ -56,8 +59,16 @@ class Chain:
 def read(roles: str, role: str, load: Load) -> Chain:
     """The tasks of a role of this collection, below the directory `roles`, with those of the roles it imports."""
     reader = _Reader(roles, load)
-    reader.open_role(role, (), {})
+    reader.open_role(role, _Around())
     return Chain(tuple(reader.steps), reader.defaults, reader.variables, tuple(reader.folders))
+
+
+class _Around(NamedTuple):
+    """What holds for all tasks of an include, an import or a block."""
+
+    gates: tuple[Any, ...] = ()
+    conditions: tuple[Any, ...] = ()
+    variables: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Reader:
@@ -68,28 +79,28 @@ class _Reader:
         self.variables: dict[str, Any] = {}
         self.folders: list[str] = []
 
-    def open_role(self, role: str, conditions: tuple[Any, ...], variables: Mapping[str, Any], tasks_from: str = "main.yml") -> None:
+    def open_role(self, role: str, around: _Around, tasks_from: str = "main.yml") -> None:
         folder = os.path.join(self.roles, role)
         self.folders.append(folder)
         for name, kept in (("defaults", self.defaults), ("vars", self.variables)):
             path = os.path.join(folder, name, "main.yml")
             if os.path.exists(path):
                 kept.update(self.load(path) or {})
-        self.open_file(role, os.path.join(folder, "tasks", tasks_from), conditions, variables)
+        self.open_file(role, os.path.join(folder, "tasks", tasks_from), around)
 
-    def open_file(self, role: str, path: str, conditions: tuple[Any, ...], variables: Mapping[str, Any]) -> None:
+    def open_file(self, role: str, path: str, around: _Around) -> None:
         for task in self.load(path) or []:
-            self.open_task(role, os.path.dirname(path), task, conditions, variables)
+            self.open_task(role, os.path.dirname(path), task, around)
 
-    def open_task(self, role: str, folder: str, task: Mapping[str, Any], conditions: tuple[Any, ...], variables: Mapping[str, Any]) -> None:
+    def open_task(self, role: str, folder: str, task: Mapping[str, Any], outer: _Around) -> None:
         when = task.get("when", ())
-        conditions = (*conditions, *(when if isinstance(when, (list, tuple)) else [when]))
-        variables = {**variables, **(task.get("vars") or {})}
+        conditions = (*outer.conditions, *(when if isinstance(when, (list, tuple)) else [when]))
+        around = _Around(outer.gates, conditions, {**outer.variables, **(task.get("vars") or {})})
         if "block" in task:
             for one in task["block"]:
-                self.open_task(role, folder, one, conditions, variables)
+                self.open_task(role, folder, one, around)
             if task.get("rescue") or task.get("always"):
-                self.steps.append(Step(role, str(task.get("name", "")), "block with rescue or always", {}, conditions, variables))
+                self.steps.append(Step(role, str(task.get("name", "")), "block with rescue or always", {}, *around))
             return
         module = next((key for key in task if key not in _KEYWORDS and not key.startswith("with_")), "")
         arguments = task[module] if module else {}
@@ -97,10 +108,12 @@ class _Reader:
         if short in _OPENED and "loop" not in task:
             if short == "import_role":
                 name = str(arguments["name"]).removeprefix("meet.coop.")
-                self.open_role(name, conditions, variables, str(arguments.get("tasks_from", "main.yml")))
+                self.open_role(name, around, str(arguments.get("tasks_from", "main.yml")))
             else:
                 name = arguments if isinstance(arguments, str) else arguments["file"]
-                self.open_file(role, os.path.join(folder, name), conditions, variables)
+                if short == "include_tasks":
+                    around = _Around((*around.gates, *around.conditions), (), around.variables)
+                self.open_file(role, os.path.join(folder, name), around)
             return
         loop = task.get("loop", next((task[key] for key in task if key.startswith("with_")), None))
         self.steps.append(
@@ -109,8 +122,9 @@ class _Reader:
                 name=str(task.get("name", "")),
                 module=module,
                 arguments=arguments if isinstance(arguments, Mapping) else {"_raw_params": arguments},
-                conditions=conditions,
-                variables=variables,
+                gates=around.gates,
+                conditions=around.conditions,
+                variables=around.variables,
                 loop=loop,
                 register=task.get("register"),
                 delegate_to=task.get("delegate_to"),

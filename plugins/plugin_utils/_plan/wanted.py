@@ -78,7 +78,7 @@ def wanted(name: str, chain: Chain, variables: Variables, around: Around) -> Wan
 def _follow(step: Step, variables: Variables, around: Around, result: Wanted) -> None:
     known = variables.with_layer(step.variables) if step.variables else variables
     kind = step.module.removeprefix(OURS).removeprefix("ansible.builtin.")
-    if kind in TELLING:
+    if kind in TELLING or not all(_holds(known, gate) for gate in step.gates):
         return
     if kind == "assert" and step.loop is not None:
         for item in _render(known, step.loop):
