@@ -195,7 +195,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             _secrets.apply(path, todo, values)
             # Afterwards: a run that is killed between the two leaves a secret that is younger than it is said to be, not an older one.
             if account is not None:
-                _secrets.write_secrets.entries(path, entries)
+                _secrets.write_manifest(path, entries)
     staged = {name.removesuffix(_secrets.NEXT): value for name, value in values.items() if name.endswith(_secrets.NEXT)}
     before: dict[str, Any] = {"secrets": sorted(observed.values)}
     after: dict[str, Any] = {"secrets": sorted(values)}
