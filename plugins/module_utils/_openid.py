@@ -31,6 +31,22 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "E
 MAX_BYTES = 1_000_000
 _PROBE = "meet-coop-preflight"
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "oidc": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "issuer": {"type": "str", "required": True},
+            "client_id": {"type": "str", "required": True},
+            "client_secret": {"type": "str", "required": True, "no_log": True},
+        },
+    },
+    "redirect": {"type": "str", "required": True},
+    "ca_file": {"type": "path"},
+    "timeout": {"type": "int", "default": 10},
+}
+"""Argument spec of oidc_check."""
+
 
 class ProviderError(CoopError):
     """The provider cannot be used as it is written."""

@@ -34,6 +34,27 @@ MANIFEST = "manifest.json"
 """Beside the file of secrets, behind the same door."""
 
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "path": {"type": "path", "required": True},
+    # Rules for generating, not secrets: no_log is for the task, which returns them.
+    "secrets": {"type": "dict", "required": True, "no_log": False},
+    "rotate": {"type": "list", "elements": "str", "default": []},
+    "stage": {"type": "list", "elements": "str", "default": []},
+    "promote": {"type": "list", "elements": "str", "default": []},
+    "manifest": {
+        "type": "dict",
+        "options": {
+            "instance": {"type": "str", "required": True},
+            "readers": {"type": "list", "elements": "str", "default": []},
+            "rotate_days": {"type": "int", "default": 365},
+            "given": {"type": "list", "elements": "str", "default": []},
+            "changed": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+}
+"""Argument spec of instance_secrets."""
+
+
 @dataclass(frozen=True)
 class Observed:
     """What lies on the disk. Values are None where there is no file."""
@@ -186,6 +207,53 @@ class Account:
     given: tuple[str, ...] = ()
     #: Of these, the ones that have just been changed.
     changed: tuple[str, ...] = ()
+
+
+def rules(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """How each secret is generated, from the option C(secrets). Raises CoopError."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for name, rule in given.items():
+        if rule is not None and not isinstance(rule, dict):
+            raise CoopError(f"secrets.{name} must be a dictionary with length and alphabet, not a value")
+        unknown = set(rule or {}) - {"length", "alphabet"}
+        if unknown:
+            raise CoopError(f"secrets.{name} knows length and alphabet, not {', '.join(sorted(unknown))}")
+        wanted[name] = rule or {}
+    return wanted
+
+
+def account(told: Mapping[str, Any] | None) -> Account | None:
+    """What the manifest is to say, from the option C(manifest). Raises CoopError."""
+    if not told:
+        return None
+    found = Account(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+    if not 1 <= found.rotate_days <= 36500:
+        raise CoopError("manifest.rotate_days is between 1 and 36500")
+    return found
+
+
+def today() -> datetime.date:
+    """The day in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc).date()
+
+
+def entries(
+    path: str, plan: Plan, values: Mapping[str, str], account: Account | None
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """The manifest as it is and as it is to be."""
+    if account is None:
+        return {}, []
+    before = read_manifest(path)
+    since = today()
+    if os.path.exists(path):
+        since = datetime.datetime.fromtimestamp(os.stat(path).st_mtime, datetime.timezone.utc).date()
+    names = [name for name in values if not name.endswith(NEXT)]
+    return before, manifest(before, plan, names, account, today(), since)
+
+
+def differ(before: Mapping[str, Mapping[str, Any]], after: list[dict[str, Any]]) -> bool:
+    """Whether the manifest is to be written anew."""
+    return after != sorted(before.values(), key=lambda entry: str(entry["name"]))
 
 
 def manifest_path(path: str) -> str:

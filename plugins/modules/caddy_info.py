@@ -100,38 +100,10 @@ pace:
       type: float
 """
 
-import time
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.meet.coop.plugins.module_utils._edge import pace, routes
-from ansible_collections.meet.coop.plugins.module_utils._edge.account import account_uri
-from ansible_collections.meet.coop.plugins.module_utils._edge.base import check_token, instance_routes
-from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
+from ansible_collections.meet.coop.plugins.module_utils._edge.info import ARGUMENT_SPEC, run
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-
-ARGUMENT_SPEC: dict[str, Any] = {
-    "id": {"type": "str", "required": True},
-    "order_limit": {"type": "int", "default": pace.ORDER_LIMIT},
-    "order_window": {"type": "int", "default": pace.ORDER_WINDOW},
-    "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
-    **STORE_ARGUMENTS,
-}
-
-
-def run(params: dict[str, Any]) -> dict[str, Any]:
-    """What is there, for Ansible. Raises CoopError."""
-    if params["order_limit"] < 1 or params["order_window"] < 1:
-        raise CoopError("order_limit and order_window have to be 1 or more")
-    running, saved = Store(params["admin"], params["config_file"]).observe()
-    config = running if running is not None else saved
-    route = routes.observe(instance_routes(config)).get(routes.check_id(params["id"])) or {}
-    storage = ((config or {}).get("storage") or {}).get("root") or "/var/lib/caddy/.local/share/caddy"
-    found = pace.pace(pace.orders(storage, params["acme_log"]), time.time(), params["order_limit"], params["order_window"])
-    hosts = [host for matcher in route.get("match") or [] for host in matcher.get("host") or []]
-    account = account_uri(config, storage)
-    return {"changed": False, "hosts": hosts, "token": check_token(config), "account_uri": account, "pace": found.as_dict()}
 
 
 def main() -> None:

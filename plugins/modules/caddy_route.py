@@ -151,17 +151,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meet.coop.plugins.module_utils._edge import certificate, routes
 from ansible_collections.meet.coop.plugins.module_utils._edge.admin import AdminUnreachable
 from ansible_collections.meet.coop.plugins.module_utils._edge.keep import keep
-from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-
-ARGUMENT_SPEC: dict[str, Any] = {
-    **routes.ROUTE_ARGUMENTS,
-    "wait_certificate": {"type": "int", "default": 0},
-    "ca_file": {"type": "path"},
-    "connect": {"type": "str", "default": "127.0.0.1:443"},
-    "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
-    **STORE_ARGUMENTS,
-}
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -186,12 +177,10 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: float, changed: bool) -> None:
-    host, _colon, port = params["connect"].rpartition(":")
-    if not port.isdigit():
-        raise CoopError(f"connect '{params['connect']}' is not ADDRESS:PORT such as 127.0.0.1:443")
+    address = certificate.address(params["connect"])
     missing = certificate.wait(
         wanted.hosts,
-        (host.strip("[]"), int(port)),
+        address,
         params["ca_file"],
         params["wait_certificate"],
         nudge=store.restart_attempts,
@@ -209,7 +198,7 @@ def _wait(params: dict[str, Any], wanted: routes.Route, store: Store, started: f
 
 def main() -> None:
     module = AnsibleModule(
-        ARGUMENT_SPEC,
+        certificate.ROUTE_AND_WAIT_ARGUMENTS,
         supports_check_mode=True,
         required_if=[("state", "present", ["hosts"]), ("state", "maintenance", ["hosts"])],
         mutually_exclusive=[("upstream", "handlers")],

@@ -104,41 +104,17 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 
 
-def connect(module: AnsibleModule) -> Any:
-    """An autocommit connection to the server, or None in check mode on a host that has no server yet."""
-    try:
-        import psycopg
-    except ImportError:
-        if module.check_mode:
-            return None
-        module.fail_json(msg=missing_required_lib("psycopg >= 3.1"))
-    params = module.params
-    try:
-        return psycopg.connect(
-            dbname="postgres",
-            user=params["login_user"],
-            password=params["login_password"],
-            host=params["login_host"] or params["login_unix_socket"],
-            port=params["login_port"],
-            connect_timeout=10,
-            autocommit=True,
-            application_name="meet.coop greenlight_database",
-        )
-    except psycopg.OperationalError as error:
-        import os
-
-        socket = f"{params['login_unix_socket']}/.s.PGSQL.{params['login_port']}"
-        if module.check_mode and not params["login_host"] and not os.path.exists(socket):
-            return None
-        raise CoopError(f"PostgreSQL does not let {params['login_user']} in: {str(error).strip().splitlines()[-1]}") from error
-
-
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Observe, compare, change."""
     params = module.params
     present = params["state"] == "present"
     desired = databases.Desired(params["name"], params["password"] or "-" * 16, params["connection_limit"])
-    connection = connect(module)
+    try:
+        connection = databases.connect(params, check_mode=module.check_mode)
+    except ImportError:
+        if not module.check_mode:
+            module.fail_json(msg=missing_required_lib("psycopg >= 3.1"))
+        connection = None
     observed = databases.observe(connection, desired.name) if connection else databases.Observed()
     before, after = databases.diff(desired, observed)
     if not present:
@@ -189,19 +165,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     """Front door."""
     module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "password": {"type": "str", "no_log": True},
-            "second_login": {"type": "str", "choices": ["present", "absent"]},
-            "second_password": {"type": "str", "no_log": True},
-            "connection_limit": {"type": "int", "default": 20},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "login_host": {"type": "str"},
-            "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
-            "login_port": {"type": "int", "default": 5432},
-            "login_user": {"type": "str", "default": "postgres"},
-            "login_password": {"type": "str", "no_log": True},
-        },
+        argument_spec=databases.ARGUMENTS,
         required_if=[("state", "present", ["password"]), ("second_login", "present", ["second_password"])],
         supports_check_mode=True,
     )

@@ -285,83 +285,12 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, settings
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
-
-
-def argument_spec() -> dict:
-    return {
-        "login_db": {"type": "str", "required": True},
-        **database.SERVER_ARGUMENTS,
-        "settings": {
-            "type": "dict",
-            "default": {},
-            "options": {
-                "registration": {"type": "str", "choices": ["open", "invite", "approval"]},
-                "allowed_domains": {"type": "list", "elements": "str"},
-                "primary_color": {"type": "str"},
-                "primary_color_light": {"type": "str"},
-                "primary_color_dark": {"type": "str"},
-                "branding_image": {"type": "str"},
-                "terms": {"type": "str"},
-                "privacy_policy": {"type": "str"},
-                "accessibility_statement": {"type": "str"},
-                "help_center": {"type": "str"},
-                "maintenance": {"type": "str"},
-                "default_role": {"type": "str"},
-                "role_mapping": {"type": "str"},
-                "resync_on_login": {"type": "bool"},
-                "session_timeout": {"type": "int", "choices": [1, 7]},
-                "sign_in_on_room_join": {"type": "bool"},
-                "allow_name_update": {"type": "bool"},
-                "share_rooms": {"type": "bool"},
-                "preupload_presentation": {"type": "bool"},
-                "default_recording_visibility": {
-                    "type": "str",
-                    "choices": ["Published", "Unpublished", "Protected", "Public", "Public/Protected"],
-                },
-            },
-        },
-        "limits": {
-            "type": "dict",
-            "default": {},
-            "options": {
-                "rooms_per_account": {"type": "int"},
-                "rooms_by_role": {"type": "dict"},
-                "meeting_minutes": {"type": "int"},
-                "participants": {"type": "int"},
-            },
-        },
-        "meeting_options": {"type": "dict", "default": {}},
-        "rooms_configurations": {"type": "dict", "default": {}},
-        "record": {"type": "bool"},
-        "roles": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": {"type": "str", "required": True},
-                "color": {"type": "str"},
-                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                "rooms_per_account": {"type": "int"},
-                "permissions": {"type": "dict", "default": {}},
-                "mail_domains": {"type": "list", "elements": "str"},
-            },
-        },
-        "lock_roles": {"type": "bool", "default": True},
-        **database.GUARD_ARGUMENTS,
-    }
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.rows_options import settings_arguments, settings_wish
 
 
 def run(module: AnsibleModule) -> dict:
     params = module.params
-    wish = settings.desired(
-        settings=params["settings"],
-        room_limits=params["limits"],
-        meeting_options=params["meeting_options"],
-        rooms_configurations=params["rooms_configurations"],
-        record=params["record"],
-        lock_roles=params["lock_roles"],
-        role_list=params["roles"],
-    )
+    wish = settings_wish(params)
     if PSYCOPG_IMPORT_ERROR:
         if module.check_mode:
             return missing(settings.preview(wish))
@@ -400,7 +329,7 @@ def missing(plan: database.Plan) -> dict:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=settings_arguments(), supports_check_mode=True)
     try:
         result = run(module)
     except CoopError as exc:

@@ -267,57 +267,13 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, remembrance
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
-
-
-def argument_spec() -> dict:
-    return {
-        "login_db": {"type": "str", "required": True},
-        **database.SERVER_ARGUMENTS,
-        "users": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "email": {"type": "str", "required": True},
-                "name": {"type": "str"},
-                "role": {"type": "str", "default": "User"},
-                "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
-                "password": {"type": "str", "no_log": True},
-                "language": {"type": "str", "default": "en"},
-                "verified": {"type": "bool", "default": True},
-            },
-        },
-        "update_password": {"type": "str", "choices": ["on_create", "always"], "default": "on_create", "no_log": False},
-        "reset_link": {"type": "str", "choices": ["never", "on_create", "always"], "default": "never"},
-        "base_url": {"type": "str"},
-        "remove_rooms": {"type": "bool", "default": False},
-        "allow_super_admin": {"type": "bool", "default": False},
-        "remember": {"type": "path"},
-        "close_others_of_role": {"type": "str"},
-        "take_from_roles": {"type": "list", "elements": "str"},
-        "external_accounts": {"type": "str", "choices": ["keep", "release"], "default": "keep"},
-        "expected_roles": {"type": "list", "elements": "str", "default": []},
-        "repair_session_tokens": {"type": "bool", "default": True, "no_log": False},
-        **database.GUARD_ARGUMENTS,
-    }
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.rows_options import user_arguments, user_wish
 
 
 def run(module: AnsibleModule) -> dict:
     params = module.params
     kept = remembrance.load(params["remember"]) if params["remember"] else frozenset()
-    wish = accounts.desired(
-        params["users"],
-        update_password=params["update_password"],
-        reset_link=params["reset_link"],
-        remove_rooms=params["remove_rooms"],
-        allow_super_admin=params["allow_super_admin"],
-        repair_session_tokens=params["repair_session_tokens"],
-        remembered=kept,
-        close_others_of=params["close_others_of_role"],
-        take_from=params["take_from_roles"],
-        release_external=params["external_accounts"] == "release",
-        expected_roles=params["expected_roles"] if module.check_mode else (),
-    )
+    wish = user_wish(params, kept, predict=module.check_mode)
     base_url = params["base_url"] or ""
     if params["reset_link"] != "never" and not base_url.startswith(("https://", "http://")):
         module.fail_json(msg="base_url: is required for reset links, as an absolute URL such as https://meet.example.org")
@@ -360,10 +316,8 @@ def remembering(module: AnsibleModule, wish: accounts.Desired, kept: frozenset, 
     path = module.params["remember"]
     if not path:
         return told
-    named = {account.email: account.state for account in wish.accounts}
-    alive = {user["email"] for user in told["users"] if named[user["email"]] != "absent" and (user["id"] or user["action"] == "created")}
-    gone = {remembrance.digest(email) for email, state in named.items() if state == "absent"}
-    wanted = (kept | {remembrance.digest(email) for email in alive}) - gone
+    existing = {user["email"] for user in told["users"] if user["id"] or user["action"] == "created"}
+    wanted = remembrance.wanted(kept, {account.email: account.state for account in wish.accounts}, existing)
     if wanted != kept:
         told["diff"]["before"]["remembered"] = len(kept)
         told["diff"]["after"]["remembered"] = len(wanted)
@@ -406,7 +360,7 @@ def result(plan: accounts.AccountPlan, base_url: str, check_mode: bool, total: i
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=user_arguments(), supports_check_mode=True)
     try:
         outcome = run(module)
     except CoopError as exc:

@@ -168,8 +168,6 @@ rotated:
   elements: str
 """
 
-import datetime
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -181,32 +179,19 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Observe, compare, change."""
     path = module.params["path"]
-    wanted: dict[str, dict[str, Any]] = {}
-    for name, rule in module.params["secrets"].items():
-        if rule is not None and not isinstance(rule, dict):
-            raise CoopError(f"secrets.{name} must be a dictionary with length and alphabet, not a value")
-        unknown = set(rule or {}) - {"length", "alphabet"}
-        if unknown:
-            raise CoopError(f"secrets.{name} knows length and alphabet, not {', '.join(sorted(unknown))}")
-        wanted[name] = rule or {}
-    told = module.params["manifest"]
-    account = (
-        _secrets.Account(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}) if told else None
-    )
-    if account and not 1 <= account.rotate_days <= 36500:
-        raise CoopError("manifest.rotate_days is between 1 and 36500")
+    wanted, account = _secrets.rules(module.params["secrets"]), _secrets.account(module.params["manifest"])
     options = (wanted, module.params["rotate"], module.params["stage"], module.params["promote"])
     observed = _secrets.observe(path)
     plan = _secrets.diff(observed, *options)
     values = _secrets.generate(plan, observed, wanted)
-    entries_before, entries = _manifest(path, plan, values, account)
-    rewrite = account is not None and entries != sorted(entries_before.values(), key=lambda entry: str(entry["name"]))
+    entries_before, entries = _secrets.entries(path, plan, values, account)
+    rewrite = account is not None and _secrets.differ(entries_before, entries)
     if (plan.changed or rewrite) and not module.check_mode:
         with _secrets.locked(path):
             again = _secrets.observe(path)
             todo = _secrets.diff(again, *options)
             values = _secrets.generate(todo, again, wanted)
-            entries_before, entries = _manifest(path, todo, values, account)
+            entries_before, entries = _secrets.entries(path, todo, values, account)
             _secrets.apply(path, todo, values)
             # Afterwards: a run that is killed between the two leaves a secret that is younger than it is said to be, not an older one.
             if account is not None:
@@ -228,7 +213,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         before["manifest"], after["manifest"] = list(entries_before.values()), entries
     result: dict[str, Any] = {}
     if account is not None:
-        result = {"manifest": entries, "due": _secrets.due(entries, account, _today(), staged)}
+        result = {"manifest": entries, "due": _secrets.due(entries, account, _secrets.today(), staged)}
     return {
         "changed": plan.changed or rewrite,
         "secrets": {name: value for name, value in values.items() if not name.endswith(_secrets.NEXT)},
@@ -242,44 +227,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.timezone.utc).date()
-
-
-def _manifest(
-    path: str, plan: _secrets.Plan, values: dict[str, str], account: _secrets.Account | None
-) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """The manifest as it is and as it is to be."""
-    if account is None:
-        return {}, []
-    before = _secrets.read_manifest(path)
-    since = _today()
-    if os.path.exists(path):
-        since = datetime.datetime.fromtimestamp(os.stat(path).st_mtime, datetime.timezone.utc).date()
-    names = [name for name in values if not name.endswith(_secrets.NEXT)]
-    return before, _secrets.manifest(before, plan, names, account, _today(), since)
-
-
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            # Rules for generating, not secrets: no_log is for the task, which returns them.
-            "secrets": {"type": "dict", "required": True, "no_log": False},
-            "rotate": {"type": "list", "elements": "str", "default": []},
-            "stage": {"type": "list", "elements": "str", "default": []},
-            "promote": {"type": "list", "elements": "str", "default": []},
-            "manifest": {
-                "type": "dict",
-                "options": {
-                    "instance": {"type": "str", "required": True},
-                    "readers": {"type": "list", "elements": "str", "default": []},
-                    "rotate_days": {"type": "int", "default": 365},
-                    "given": {"type": "list", "elements": "str", "default": []},
-                    "changed": {"type": "list", "elements": "str", "default": []},
-                },
-            },
-        },
+        argument_spec=_secrets.ARGUMENTS,
         supports_check_mode=True,
     )
     try:

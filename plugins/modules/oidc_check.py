@@ -91,25 +91,12 @@ client:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._openid import check
+from ansible_collections.meet.coop.plugins.module_utils._openid import ARGUMENTS, check
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "oidc": {
-                "type": "dict",
-                "required": True,
-                "options": {
-                    "issuer": {"type": "str", "required": True},
-                    "client_id": {"type": "str", "required": True},
-                    "client_secret": {"type": "str", "required": True, "no_log": True},
-                },
-            },
-            "redirect": {"type": "str", "required": True},
-            "ca_file": {"type": "path"},
-            "timeout": {"type": "int", "default": 10},
-        },
+        argument_spec=ARGUMENTS,
         supports_check_mode=True,
     )
     params = module.params

@@ -224,6 +224,9 @@ class Daemon:
     def containers(self, **_filters: str) -> list[dict[str, Any]]:
         return [{"Id": found["Id"]} for found in self.known.values()]
 
+    def ids_of(self, _container: str) -> list[str]:
+        return [found["Id"] for found in self.known.values()]
+
     def container(self, identity: str) -> dict[str, Any] | None:
         return next((found for found in self.known.values() if found["Id"] == identity), None)
 

@@ -13,7 +13,10 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from ansible_collections.meet.coop.plugins.module_utils._edge.routes import ROUTE_ARGUMENTS
+from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 _PAUSE = 0.25
@@ -25,6 +28,25 @@ _REFUSAL = "urn:ietf:params:acme:error:"
 _AWAY = re.compile(r"dial tcp|no such host|i/o timeout|context deadline exceeded|connection re(fused|set)|no route to host")
 _ROUNDS_AWAY = 4
 _LOG_TAIL = 512 * 1024
+
+
+ROUTE_AND_WAIT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    **ROUTE_ARGUMENTS,
+    "wait_certificate": {"type": "int", "default": 0},
+    "ca_file": {"type": "path"},
+    "connect": {"type": "str", "default": "127.0.0.1:443"},
+    "acme_log": {"type": "path", "default": "/var/log/caddy/acme.log"},
+    **STORE_ARGUMENTS,
+}
+"""Argument spec of caddy_route."""
+
+
+def address(connect: str) -> tuple[str, int]:
+    """Where TLS is served, from C(ADDRESS:PORT). Raises CoopError."""
+    host, _colon, port = connect.rpartition(":")
+    if not port.isdigit():
+        raise CoopError(f"connect '{connect}' is not ADDRESS:PORT such as 127.0.0.1:443")
+    return host.strip("[]"), int(port)
 
 
 def context(ca_file: str | None) -> ssl.SSLContext:

@@ -17,7 +17,6 @@ every name it uses on the way tells the next run how far a killed one came:
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -81,10 +80,9 @@ def observe(engine: Engine | None, spec: Spec, images: bool = True) -> Observed:
     ca_digest = _digest(spec.ca_file)
     if engine is None:
         return Observed(docker=False, state=state, ca_digest=ca_digest)
-    pattern = rf"^/?{re.escape(spec.container)}(\.next|\.rehearsal|\.previous|-redis)?$"
     found: dict[str, Mapping[str, Any]] = {}
-    for row in engine.containers(name=pattern):
-        inspected = engine.container(row["Id"])
+    for container_id in engine.ids_of(spec.container):
+        inspected = engine.container(container_id)
         if inspected:
             found[inspected["Name"].lstrip("/")] = inspected
     observed = Observed(

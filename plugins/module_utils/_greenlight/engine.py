@@ -23,6 +23,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 TIMEOUT = 120.0
+SUFFIXES = (".next", ".rehearsal", ".previous", "-redis")
+"""What follows the name of an instance's container in the names of its other ones."""
 
 
 class ContainerError(CoopError):
@@ -102,6 +104,11 @@ class Engine:
     def containers(self, **filters: str) -> list[dict[str, Any]]:
         """A line for every container, running or not."""
         return self.get("/containers/json", all="1", filters={key: [value] for key, value in filters.items()})
+
+    def ids_of(self, container: str) -> list[str]:
+        """Ids of an instance's containers, by the name of its first: that one, its Redis, and what replacements leave."""
+        pattern = rf"^/?{re.escape(container)}({'|'.join(map(re.escape, SUFFIXES))})?$"
+        return [row["Id"] for row in self.containers(name=pattern)]
 
     def container(self, name: str) -> dict[str, Any] | None:
         return self.get(f"/containers/{quote(name, safe='')}/json")

@@ -14,8 +14,10 @@ import base64
 import dataclasses
 import hashlib
 import hmac
+import os
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -24,6 +26,22 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 COPIES = ("aside", "rehearsal", "restored")
 """What copies of an instance's database are for; see copies.py."""
 ITERATIONS = 4096  # PostgreSQL's own default, src/include/common/scram-common.h
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "second_login": {"type": "str", "choices": ["present", "absent"]},
+    "second_password": {"type": "str", "no_log": True},
+    "connection_limit": {"type": "int", "default": 20},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "login_host": {"type": "str"},
+    "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
+    "login_port": {"type": "int", "default": 5432},
+    "login_user": {"type": "str", "default": "postgres"},
+    "login_password": {"type": "str", "no_log": True},
+}
+"""Argument spec of greenlight_database."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +111,31 @@ def password_matches(password: str, verifier: str | None) -> bool:
     if not found:
         return False
     return hmac.compare_digest(scram_verifier(password, base64.b64decode(found.group(2)), int(found.group(1))), str(verifier))
+
+
+def connect(params: Mapping[str, Any], check_mode: bool) -> Any:
+    """An autocommit connection to the server of the options, or None in check mode on a host that has no server yet.
+
+    Raises CoopError, and ImportError where psycopg is missing.
+    """
+    import psycopg
+
+    try:
+        return psycopg.connect(
+            dbname="postgres",
+            user=params["login_user"],
+            password=params["login_password"],
+            host=params["login_host"] or params["login_unix_socket"],
+            port=params["login_port"],
+            connect_timeout=10,
+            autocommit=True,
+            application_name="meet.coop greenlight_database",
+        )
+    except psycopg.OperationalError as error:
+        socket = f"{params['login_unix_socket']}/.s.PGSQL.{params['login_port']}"
+        if check_mode and not params["login_host"] and not os.path.exists(socket):
+            return None
+        raise CoopError(f"PostgreSQL does not let {params['login_user']} in: {str(error).strip().splitlines()[-1]}") from error
 
 
 def copy_name(name: str, purpose: str) -> str:

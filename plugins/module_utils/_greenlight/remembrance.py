@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
@@ -43,6 +43,13 @@ def load(path: str) -> frozenset[str]:
     if not isinstance(kept, list) or not all(isinstance(entry, str) for entry in kept):
         raise RemembranceError(f"remember: {path} is damaged; restore it from a backup, or remove it to make deleted people again")
     return frozenset(kept)
+
+
+def wanted(kept: frozenset[str], named: Mapping[str, str], existing: Iterable[str]) -> frozenset[str]:
+    """What the file is to hold: ``named`` has the state wished for by address, ``existing`` the addresses with an account afterwards."""
+    alive = {email for email in existing if named[email] != "absent"}
+    gone = {digest(email) for email, state in named.items() if state == "absent"}
+    return (kept | {digest(email) for email in alive}) - gone
 
 
 def save(path: str, digests: Iterable[str]) -> None:

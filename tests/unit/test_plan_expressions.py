@@ -1,0 +1,254 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan's own evaluation of the roles says what Ansible's says: for every task, of services of every kind and state."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+from ansible_collections.meet.coop.plugins.action.instance_plan import TIERS, Around, Desk
+from ansible_collections.meet.coop.plugins.plugin_utils._plan.expressions import Unrenderable, Variables, plain
+from ansible_collections.meet.coop.plugins.plugin_utils._plan.steps import read
+from ansible_collections.meet.coop.plugins.plugin_utils._plan.wanted import wanted
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MEMBERS = """
+plugin: meet.coop.members
+cooperative:
+  id: meet
+  name: meet.coop
+  domain: meet.example
+  contact: {name: Office, email: office@meet.example}
+container_hosts:
+  host1: {address: 203.0.113.10}
+  host2: {address: 203.0.113.11, address6: "2001:db8::11"}
+defaults:
+  image: bigbluebutton/greenlight:v3.8.2.4
+  smtp:
+    {server: smtp.meet.example, port: 587, security: starttls, auth: plain, username: m, password_var: vault_rosa,
+     sender_email: m@meet.example}
+members:
+  rosa: &member
+    name: Rosa
+    classes: [consumer]
+    joined: 2021-03-01
+    contacts: [{name: Ana Costa, email: ana@rosa.example}]
+    evidence: {country: GB, form: community benefit society, register: FCA, number: RS007654}
+  agaric:
+    <<: *member
+    name: Agaric
+    classes: [producer]
+clients:
+  cafe: {name: "Café {{ 'Central' }}", sold_by: agaric, joined: 2024-02-01, contacts: [{name: Kim, email: kim@cafe.example}]}
+services:
+  plain: &service
+    tier: consumer
+    member: rosa
+    title: Rosa's {{ lookup('pipe', 'false') }} & more
+    container_host: host1
+    smtp: {username: rosa, password_var: vault_rosa, sender_email: meet@rosa.example, sender_name: Rosa}
+    accounts: &accounts
+      administrators: [{name: Ana Costa, email: ana@rosa.example}]
+    limits: {rooms_per_account: 3, meeting_minutes: 60, participants: 25}
+  named:
+    <<: *service
+    container_host: host2
+    domains: [meet.rosa.example, treffen.rosa.example]
+    former_domains: [alt.rosa.example, old.meet.example]
+    branding: {primary_color: "#e8a200", welcome: "Hello {{ you }}", help_center: "https://rosa.example/help"}
+  signed:
+    <<: *service
+    accounts:
+      <<: *accounts
+      default_role: Board
+      roles:
+        - {name: Board, rooms_per_account: 2, permissions: {CanRecord: true}}
+      oidc: {issuer: "https://id.rosa.example", client_id: meet, client_secret_var: vault_oidc}
+  logo:
+    <<: *service
+    branding: {logo: "https://rosa.example/logo.svg"}
+  halted:
+    <<: *service
+    state: stopped
+  gone:
+    <<: *service
+    domains: [gone.rosa.example]
+    state: absent
+  tearoom:
+    tier: dedicated_container
+    client: cafe
+    container_host: host1
+    accounts: *accounts
+    limits: {meeting_minutes: 90, participants: 20}
+  large:
+    tier: dedicated_server
+    member: agaric
+    container_host: host1
+    accounts: *accounts
+    record: true
+  sold:
+    tier: accounts
+    member: rosa
+    instance: large
+    accounts:
+      users: [{name: Kim Lee, email: kim@rosa.example}]
+    limits: {rooms_per_account: 2}
+"""
+VARIABLES = """
+vault_rosa: "{{ vault_all.rosa }}"
+vault_all: {rosa: "hush {{ '-' ~ inventory_hostname }}"}
+vault_oidc: very secret
+dedicated_server_endpoint: https://bbb.agaric.example/bigbluebutton/api/
+dedicated_server_secret: "{{ 'x' * 20 }}"
+instance_dns_tsig: {name: coop., algorithm: hmac-sha256, secret: "{{ 'c2VjcmV0' }}"}
+instance_ca_file: "{{ '/etc/ca.pem' if inventory_hostname != 'logo' else '' }}"
+instance_environment: {LOG_LEVEL: "{{ 'debug' }}"}
+instance_redis_image: redis:8
+"""
+
+
+class Stub:
+    """All of a member's names but the last are open; nothing in a zone differs."""
+
+    def edge(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"hosts": [], "token": "t0ken", "account_uri": None, "pace": {"allowance": 4, "wait": 0}}
+
+    def domains(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert arguments["edge_token"] == "t0ken" and "account_uri" not in arguments
+        return {"open": arguments["names"][:-1], "notes": ["one is not ready"], "waiting": []}
+
+    def zone(self, module: str, arguments: Mapping[str, Any]) -> list[str]:
+        assert module == "dns_zone"
+        return []
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("inventory")
+    (folder / "members.yml").write_text(MEMBERS)
+    (folder / "hosts.ini").write_text("[pool_hosts]\npool\n")
+    (folder / "group_vars").mkdir()
+    (folder / "group_vars" / "all.yml").write_text(VARIABLES)
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(folder / "hosts.ini"), str(folder / "members.yml")])
+    manager = VariableManager(loader=loader, inventory=inventory)
+    yield Desk(loader, {"hostvars": HostVars(inventory, manager, loader)})
+
+
+SERVICES = ("plain", "named", "signed", "logo", "halted", "gone", "tearoom", "large", "sold")
+
+
+def without(value: Any, omitted: str) -> Any:
+    if isinstance(value, dict):
+        return {key: without(entry, omitted) for key, entry in value.items() if entry != omitted}
+    return [without(entry, omitted) for entry in value] if isinstance(value, list) else value
+
+
+def by_ansible(desk: Desk, known: Variables, value: Any) -> Any:
+    """The same value by Ansible's own engine."""
+    variables = {**known.raw(), "omit": "__omitted__", "hostvars": desk.hostvars}
+    return without(plain(Templar(loader=desk.loader, variables=variables).template(value)), "__omitted__")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_task_is_evaluated_as_ansible_does(desk: Desk, service: str) -> None:
+    raw = desk.hostvars.raw_get(service)
+    chain = read(str(ROOT / "roles"), str(raw["coop_service"]["tier"]), desk._load)
+    known = desk._variables(service, chain, raw)
+    plan = wanted(service, chain, known, Stub())
+    assert plan.broken is None
+    compared = 0
+    for step in chain.steps:
+        layered = known.with_layer(step.variables)
+        holding = True
+        for condition in (*step.gates, *step.conditions):
+            source = desk.loader.load(f'{{"x": "{{{{ ({str(condition).replace(chr(34), chr(39))}) | bool }}}}"}}')["x"]
+            trusted = _trusted(source)
+            ours = layered.holds(condition)
+            assert ours == by_ansible(desk, layered, trusted), (step.name, condition)
+            if not ours:
+                holding = False
+                break
+        if not holding or step.loop is not None or "meet.coop" not in step.module:
+            continue
+        if step.module.endswith(("debug", "greenlight_image")):
+            continue
+        assert plain(layered.render(step.arguments)) == by_ansible(desk, layered, step.arguments), step.name
+        compared += 1
+    assert compared >= {"halted": 4, "gone": 4, "sold": 2}.get(service, 8)
+
+
+def _trusted(source: str) -> str:
+    try:
+        from ansible.template import trust_as_template
+    except ImportError:
+        return source
+    return trust_as_template(source)
+
+
+def test_what_the_membership_file_says_is_never_run(desk: Desk) -> None:
+    """The title and the welcome text look like templates; they arrive as they stand."""
+    plan = desk.plan("plain", _edge())
+    logo = next(step for step in plan.steps if step["module"] == "copy")
+    assert "{{ lookup(&#39;pipe&#39;, &#39;false&#39;) }}" in logo["arguments"]["content"]
+    named = next(step for step in desk.plan("tearoom", _edge()).steps if step["module"] == "greenlight_settings")
+    assert named["arguments"]["meeting_options"] == {"welcome": None}
+
+
+def _edge() -> Around:
+    class Quiet(Around):
+        def of(self, name: str) -> Any:
+            return Stub()
+
+    return Quiet()
+
+
+def test_every_task_of_a_tier_is_planned_or_told(desk: Desk) -> None:
+    """A new kind of task in a role has to be taught to the plan, or it would be told as drift of every service for ever."""
+    for service in SERVICES:
+        plan = desk.plan(service, _edge())
+        expected = ["domains"] if service == "named" else []
+        assert (plan.broken, sorted({entry["kind"] for entry in plan.drift})) == (None, expected), plan
+
+
+def test_a_tier_without_services_is_read_too() -> None:
+    loader = DataLoader()
+    for tier in TIERS:
+        chain = read(str(ROOT / "roles"), tier, loader.load_from_file)
+        assert chain.steps and any(step.module.startswith("meet.coop.") for step in chain.steps)
+
+
+@pytest.mark.parametrize(
+    ("service", "variable", "said"),
+    [
+        ("plain", {"instance_service": "{{ coop_service | combine({'limits': {'meeting_minutes': 0, 'participants': 3}}) }}"}, None),
+        ("large", {"dedicated_server_secret": "short"}, "tier dedicated_server needs dedicated_server_endpoint"),
+        ("large", {"dedicated_server_secret": "{{ never_said }}"}, "never_said"),
+        ("plain", {"vault_rosa": "{{ vault_rosa }}"}, "refers to itself"),
+    ],
+)
+def test_a_damaged_desired_state_is_told_in_one_line(desk: Desk, service: str, variable: dict[str, str], said: str | None) -> None:
+    other = Desk(desk.loader, {"hostvars": desk.hostvars})
+    other.extra = {name: _trusted(value) for name, value in variable.items()}
+    plan = other.plan(service, _edge())
+    if said is None:
+        assert plan.broken is None
+    else:
+        assert plan.broken and said in plan.broken and "\n" not in plan.broken and "Traceback" not in plan.broken
+
+
+def test_an_expression_that_cannot_be_evaluated_raises_one_kind_of_error(desk: Desk) -> None:
+    known = desk.other("plain")
+    with pytest.raises(Unrenderable):
+        known.with_layer({"a": _trusted("{{ a }}")})["a"]
