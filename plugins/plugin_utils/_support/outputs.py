@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.decisions import existing, write
 
 
-def bring(wanted: Mapping[str, str], check_mode: bool) -> dict[str, Any]:
-    """C(changed), C(files) and C(diff) of a result, for the text that each file is to hold; folders are made as needed."""
+def bring(wanted: Mapping[str, str], check_mode: bool, unwanted: Sequence[str] = ()) -> dict[str, Any]:
+    """C(changed), C(files) and C(diff) of a result, for the text that each file is to hold, and files that are to go.
+
+    Folders are made as needed. Raises CoopError when something cannot be read or written.
+    """
     changes: list[tuple[str, bytes, bytes]] = []
     for path, text in wanted.items():
         before, after = existing(path), text.encode()
@@ -29,6 +32,14 @@ def bring(wanted: Mapping[str, str], check_mode: bool) -> dict[str, Any]:
             said = (error.strerror or str(error)).lower()
             raise CoopError(f"{os.path.relpath(folder)}: cannot be made: {said}; check the path and its permissions") from error
         write(path, after)
+    gone = [(path, existing(path), b"") for path in unwanted if os.path.lexists(path)]
+    for path, _before, _after in () if check_mode else gone:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            said = (error.strerror or str(error)).lower()
+            raise CoopError(f"{os.path.relpath(path)}: cannot be removed: {said}; check the folder and its permissions") from error
+    changes += gone
     return {
         "changed": bool(changes),
         "files": [path for path, _before, _after in changes],
