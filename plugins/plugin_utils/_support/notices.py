@@ -176,7 +176,8 @@ class _Notice:
         for index, name in enumerate(stated):
             if name not in known:
                 advice = f"write one of {', '.join(known)}" if known else "add it to the membership file first"
-                self.file.bad(("services", index), f"{show(name)} is no service; {advice}")
+                file, line = self.file.place(("services", index))
+                self.file.problems.append(Problem(file, line, f"field services[{index}]: {show(name)} is no service; {advice}"))
         # Accounts on an instance are touched with it.
         return [name for name, one in known.items() if name in stated or one["instance"] in stated], False
 
