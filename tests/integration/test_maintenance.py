@@ -173,7 +173,8 @@ def test_what_cannot_be_is_one_clear_line(pool: Pool, run_module: Module) -> Non
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY / "hosts.yml"), "playbooks/maintain.yml", *arguments]
+    inventory = str(INVENTORY / "hosts.yml")
+    return [sys.executable, "-m", "ansible", "playbook", "-i", inventory, "playbooks/maintain.yml", "--limit", "bbb_nodes", *arguments]
 
 
 def maintain(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -86,6 +86,7 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) 
         "left": raw.get("left"),
         "export_keys": [raw["export_key"]] if isinstance(raw.get("export_key"), str) else list(raw.get("export_key") or ()),
         "supported_by": raw.get("supported_by"),
+        "support": None,
         "sold_by": raw.get("sold_by"),
         "website": raw.get("website"),
         "evidence": {
@@ -93,6 +94,22 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) 
         }
         if kind == "member"
         else {},
+    }
+
+
+def _support(root: Map, owner: dict[str, Any]) -> dict[str, Any] | None:
+    """Who looks after an owner, and where it finds help: what is stated, else a producer looks after itself. None: nobody yet."""
+    by = owner["sold_by"] or owner["supported_by"] or (owner["id"] if "producer" in owner["classes"] else None)
+    producer = mapping(root.get("members")).get(by)
+    if producer is None:
+        return None
+    stated = producer.get("support", {})
+    return {
+        "producer": by,
+        "name": producer["name"],
+        "page": stated.get("page", producer.get("website")),
+        "email": stated.get("email"),
+        "hours": stated.get("hours"),
     }
 
 
@@ -177,7 +194,7 @@ class _Normaliser:
             "price": self.price(raw),
             "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
             "record": raw.get("record", False),
-            "branding": self.branding([mapping(layer.get("branding")) for layer in found]),
+            "branding": self.branding([mapping(layer.get("branding")) for layer in found], owner),
             "resources": self.resources([mapping(layer.get("resources")) for layer in found], tier),
         }
 
@@ -305,9 +322,13 @@ class _Normaliser:
             kept = home["mail_records"] if home else service["mail_records_offered"]
             kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)
 
-    def branding(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written."""
-        branding = _overlaid(found, defaults.BRANDING)
+    def branding(self, found: Sequence[dict[str, Any]], owner: dict[str, Any]) -> dict[str, Any]:
+        """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written.
+
+        The help link is that of the producer that looks after the owner, unless something else is written.
+        """
+        support = owner["support"] or {}
+        branding = _overlaid(found, {**defaults.BRANDING, "help_center": support.get("page") or defaults.BRANDING["help_center"]})
         for layer in found:
             if "primary_color_light" in layer:
                 break
@@ -333,6 +354,8 @@ def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Memb
     for section, kind in (("members", "member"), ("clients", "client")):
         for owner_id, owner in mapping(root.get(section)).items():
             owners[owner_id] = _plain(_owner(kind, owner_id, owner, today))
+    for owner in owners.values():
+        owner["support"] = _support(root, owner)
     services: dict[str, dict[str, Any]] = {}
     for service_id, service in mapping(root.get("services")).items():
         owner = owners[service.get("member") or service["client"]]

@@ -23,6 +23,9 @@ PLUGIN_NAME = "meet.coop.members"
 SECTIONS = ("container_hosts", "members", "clients", "services")
 ENTRY = {"container_hosts": "container host", "members": "member", "clients": "client", "services": "service"}
 
+NOT_MEMBERSHIP = ("overrides", "support", "incidents", "maintenance")
+"""Folders beside a membership file that hold other files."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_DEPTH = 40
 _CONSTANTS = {
@@ -389,8 +392,8 @@ def files_of(path: str, file: str, problems: list[Problem]) -> list[tuple[str, s
         return [(path, file)]
     found: list[tuple[str, str]] = []
     for folder, folders, names in os.walk(path):
-        # Overrides of images are YAML too, and no membership file.
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "overrides")
+        # Overrides of images, the rota, incidents and planned maintenance are YAML too, and no membership file.
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in NOT_MEMBERSHIP)
         found.extend(
             (os.path.join(folder, name), os.path.normpath(os.path.join(file, os.path.relpath(folder, path), name)))
             for name in sorted(names)

@@ -224,6 +224,9 @@ class Checker:
             self.check_history(path, member, self.records["member", name])
             if not self.has_left("member", name):
                 self.check_producer((*path, "supported_by"), member.get("supported_by"), "supports others")
+                if self.by_day and "support" in member and self.classes(name) == {"consumer"}:
+                    said = "only a producer supports others; write producer under classes, or supported_by: instead"
+                    self.bad((*path, "support"), said)
             evidence = mapping(member.get("evidence"))
             self.check_day((*path, "evidence", "checked"), evidence.get("checked"))
             self.check_day((*path, "evidence", "review_by"), evidence.get("review_by"))

@@ -84,6 +84,7 @@ def test_owner_and_cooperative() -> None:
         "left": None,
         "export_keys": [],
         "supported_by": None,
+        "support": {"producer": "agaric", "name": "Agaric", "page": None, "email": None, "hours": None},
         "sold_by": "agaric",
         "website": None,
         "evidence": {},
