@@ -97,6 +97,8 @@ def wait_booted(name: str) -> None:
     while time.monotonic() < deadline:
         state = boot_state(name)
         if state in ("running", "degraded"):
+            # As systemd has it on a machine of its own; else what a unit is given with LoadCredential does not reach it.
+            docker("exec", name, "mount", "--make-rshared", "/")
             return
         found = inspect("container", name)
         if not found or not found["State"]["Running"]:

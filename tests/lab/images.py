@@ -32,8 +32,10 @@ BASE_PACKAGES = ("systemd-sysv", "dbus", "python3", "iproute2", "ca-certificates
 
 HOST_PACKAGES = (
     "acl", "age", "bind9", "caddy", "curl", "docker-cli", "docker-registry", "docker.io", "dovecot-imapd", "iptables", "iputils-ping",
-    "knot", "knot-dnsutils", "locales", "nftables", "openssh-server", "openssl", "pebble", "postgresql", "procps", "python3-aiosmtpd",
-    "python3-dnspython", "python3-docker", "python3-pip", "python3-psycopg", "python3-psycopg2", "python3-requests", "python3-venv",
+    "knot", "knot-dnsutils", "locales", "nftables", "openssh-server", "openssl", "pebble", "postgresql", "procps", "prometheus",
+    "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter", "python3-aiosmtpd", "python3-bcrypt",
+    "python3-dnspython", "python3-docker", "python3-pip", "python3-prometheus-client", "python3-psycopg", "python3-psycopg2",
+    "python3-requests", "python3-venv",
     "redis-server", "redis-tools", "restic", "sudo", "unbound", "xz-utils",
 )
 

@@ -56,14 +56,27 @@ def parse(data: bytes) -> ElementTree.Element:
 
 
 class Client:
-    """One API with one secret. ``base`` ends in ``/bigbluebutton/api/``; ``ca_file`` adds authorities to the system's; seconds."""
+    """One API with one secret. ``base`` ends in ``/bigbluebutton/api/``; ``ca_file`` adds authorities to the system's; seconds.
 
-    def __init__(self, base: str, secret: str, *, algorithm: str = "sha256", timeout: float = 10.0, ca_file: str | None = None) -> None:
+    Whoever asks many gives them all one ``context``, which then says alone what is trusted.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        secret: str,
+        *,
+        algorithm: str = "sha256",
+        timeout: float = 10.0,
+        ca_file: str | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.base = base.rstrip("/") + "/"
         self.secret = secret
         self.algorithm = algorithm
         self.timeout = timeout
         self._ca_file = ca_file
+        self._given = context
 
     def url(self, call: str, parameters: t.Mapping[str, t.Any] | None = None) -> str:
         """The signed URL of a call."""
@@ -101,6 +114,8 @@ class Client:
         return root
 
     def _context(self) -> ssl.SSLContext:
+        if self._given:
+            return self._given
         context = ssl.create_default_context()
         if self._ca_file:
             context.load_verify_locations(self._ca_file)

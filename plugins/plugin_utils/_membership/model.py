@@ -193,6 +193,7 @@ class _Normaliser:
             "term": None,
             "price": self.price(raw),
             "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
+            "fair_use": _overlaid([mapping(layer.get("fair_use")) for layer in found], defaults.FAIR_USE),
             "record": raw.get("record", False),
             "branding": self.branding([mapping(layer.get("branding")) for layer in found], owner),
             "resources": self.resources([mapping(layer.get("resources")) for layer in found], tier),

@@ -54,6 +54,7 @@ def test_everything_is_filled_in() -> None:
         "term": None,
         "price": None,
         "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
+        "fair_use": {"participants": 0, "meetings": 0},
         "record": False,
         "branding": {
             "primary_color": "#467fcf",

@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitoring host for real: Prometheus scrapes, an alert is mailed and resolved, and the meter knows what the nodes know."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import secrets
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ansible import INVENTORY, ROOT, environment
+from tests.support.lab import RunningLab
+from tests.support.pool import DOUBLE, wait_for
+
+Module = Callable[..., dict[str, Any]]
+GRAFANA = "/srv/grafana"
+MAIL = "/var/mail/lab/verify/Maildir"
+
+
+def play(*more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY), "--diff", "--limit", "pool,node1,node2", *more]
+    return subprocess.run(
+        [*command, "-e", f"monitoring_grafana_directory={GRAFANA}", "playbooks/monitoring.yml"],
+        cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def said(lab: RunningLab) -> Iterator[str]:
+    """What the first run said. The services are stopped when all is done."""
+    lab.exec("pool", ["mkdir", "-p", GRAFANA])
+    done = play()
+    assert done.returncode == 0, done.stdout[-4000:]
+    yield done.stdout
+    units = ["coop-meter", "prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter"]
+    lab.exec("pool", ["systemctl", "disable", "--quiet", "--now", *units])
+    for node in ("node1", "node2"):
+        lab.exec(node, ["systemctl", "disable", "--quiet", "--now", "prometheus-node-exporter"])
+
+
+def ask(lab: RunningLab, query: str) -> list[dict[str, Any]]:
+    """What Prometheus answers."""
+    url = "http://127.0.0.1:9090/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    done = lab.exec("pool", ["curl", "--silent", "--show-error", url])
+    answer = json.loads(done.stdout)
+    assert answer["status"] == "success", (query, answer)
+    found: list[dict[str, Any]] = answer["data"]["result"]
+    return found
+
+
+def value(lab: RunningLab, query: str) -> float | None:
+    found = ask(lab, query)
+    return float(found[0]["value"][1]) if found else None
+
+
+def control(lab: RunningLab, node: str, call: str, **parameters: Any) -> str:
+    """A call to the node's own API, signed, from the node itself."""
+    query = urllib.parse.urlencode(parameters)
+    digest = hashlib.sha256((call + query + lab.secrets["bbb"][node]).encode()).hexdigest()
+    url = f"https://{node}.lab.test/bigbluebutton/api/{call}?{query}&checksum={digest}"
+    done = lab.exec(node, ["curl", "--silent", "--show-error", "--cacert", "/etc/meet-coop/ca-bundle.pem", url])
+    assert "SUCCESS" in done.stdout, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_scrapes_every_host_the_meter_and_the_sites(lab: RunningLab, said: str) -> None:
+    jobs = {("host", "pool"), ("host", "node1"), ("host", "node2"), ("meter", ""), ("prometheus", ""), ("alertmanager", "")}
+
+    def up() -> bool:
+        found = {(one["metric"]["job"], one["metric"].get("host", "")) for one in ask(lab, "up == 1")}
+        return jobs <= found
+
+    wait_for(up, 40)
+    wait_for(lambda: len(ask(lab, "probe_success")) >= 5, 20)
+    assert value(lab, "sum(meet_coop_node_up)") == 2
+    tenants = {one["metric"]["tenant"] for one in ask(lab, "meet_coop_tenant_participants")}
+    assert {"sunflower", "rosa", "cafe", "sunflowerd514686"} <= tenants
+
+
+def test_it_listens_on_loopback_and_asks_for_a_password_elsewhere(lab: RunningLab, said: str) -> None:
+    listening = lab.exec("pool", ["ss", "-Hltn"]).stdout.split("\n")
+    for port in (9090, 9093, 9115, 9689):
+        places = [line.split()[3] for line in listening if line and line.split()[3].endswith(f":{port}")]
+        assert places == [f"127.0.0.1:{port}"]
+    base = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    address = lab.ip("node1")
+    certificate = ["--cacert", "/etc/meet-coop/monitoring/hosts/node1.crt", "--resolve", f"node1:9100:{address}", "https://node1:9100/metrics"]
+    assert lab.exec("pool", [*base, *certificate]).stdout == "401"
+    assert lab.exec("pool", [*base, f"http://{address}:9100/metrics"]).stdout in ("400", "000")
+    password = lab.exec("pool", ["cat", "/etc/meet-coop/monitoring/hosts/node1.password"]).stdout
+    other = lab.exec("pool", ["cat", "/etc/meet-coop/monitoring/hosts/node2.password"]).stdout
+    assert password != other and len(password) > 30
+    given = "user = meet-coop:"
+    assert lab.exec("pool", [*base, "--config", "-", *certificate], given + password).stdout == "200"
+    assert lab.exec("pool", [*base, "--config", "-", *certificate], given + other).stdout == "401"
+
+
+def test_no_secret_is_told(lab: RunningLab, said: str) -> None:
+    passwords = [lab.exec(host, ["cat", "/etc/meet-coop/host-metrics/password"]).stdout for host in ("pool", "node1", "node2")]
+    known = [*lab.secrets["bbb"].values(), lab.secrets["smtp"]["sunflower"], *passwords]
+    assert all(known)
+    script = (
+        "journalctl --no-pager -u coop-meter -u prometheus -u prometheus-alertmanager; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ;"
+        "find /etc/meet-coop /etc/systemd/system /var/lib/coop-meter/ /usr/local/lib/meet-coop-meter -type f -perm /o=r -exec cat {} +"
+    )
+    everything = said + lab.exec("pool", ["sh", "-c", script]).stdout
+    assert "meet_coop" in everything or "coop-meter" in everything
+    for secret in known:
+        assert secret not in everything
+
+
+def test_rules_and_dashboards_are_sound(lab: RunningLab, said: str) -> None:
+    """Every alert comes when it should and not before; every panel asks what Prometheus understands; every runbook is there."""
+    for name in ("alerts_test.yml", "alerts_days_test.yml"):
+        path = f"/tmp/{name}"
+        lab.exec("pool", ["sh", "-c", f"cat > {path}"], (Path(__file__).parent / name).read_text())
+        done = lab.exec("pool", ["promtool", "test", "rules", path])
+        assert done.returncode == 0, done.stdout + done.stderr
+    rules = lab.exec("pool", ["cat", "/etc/meet-coop/monitoring/rules.yml"]).stdout
+    links = {line.rpartition("#")[2].strip() for line in rules.splitlines() if "runbook_url" in line}
+    page = (ROOT / "docs" / "runbooks.md").read_text()
+    headings = {line.removeprefix("## ").lower() for line in page.splitlines() if line.startswith("## ")}
+    assert links and links <= headings
+    for name in ("pool", "tenants", "hosts"):
+        board = json.loads(lab.exec("pool", ["cat", f"{GRAFANA}/meet-coop/{name}.json"]).stdout)
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                ask(lab, target["expr"].replace("$member", ".*"))
+
+
+def test_a_second_run_changes_nothing(lab: RunningLab, said: str) -> None:
+    done = play()
+    recap = [line for line in done.stdout.splitlines() if "changed=" in line]
+    assert done.returncode == 0 and len(recap) == 3 and all("changed=0" in line for line in recap), done.stdout[-3000:]
+
+
+def mails(lab: RunningLab, word: str) -> int:
+    return len(lab.exec("services", ["sh", "-c", f"grep -rlE '^Subject: .{word}. NodeDown' {MAIL}/new {MAIL}/cur"]).stdout.split())
+
+
+def test_minutes_alerts_and_a_killed_meter(lab: RunningLab, said: str, run_module: Module) -> None:
+    """Three people meet; the meter is killed meanwhile; the other node stops, somebody is mailed, it comes back, and that is mailed too."""
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    asked = {"month": f"{today:%Y-%m}", "as_of": str(today + datetime.timedelta(days=1))}
+
+    def seconds(tenant: str) -> float:
+        script = f"select coalesce(sum(participants), 0) from used where tenant = '{tenant}'"
+        code = f"import sqlite3; print(sqlite3.connect('file:/var/lib/coop-meter/record.sqlite?mode=ro', uri=True).execute(\"{script}\").fetchone()[0])"
+        return float(lab.exec("pool", ["python3", "-c", code]).stdout)
+
+    tenant, meeting = "t" + secrets.token_hex(4), "m-" + secrets.token_hex(6)
+    fired, resolved = mails(lab, "firing"), mails(lab, "resolved")
+    control(lab, "node1", "create", name="Assembly", meetingID=meeting, **{"meta_bbblb-tenant": tenant})
+    for name in ("Ana", "Tom", "Rosa"):
+        control(lab, "node1", "join", meetingID=meeting, fullName=name, role="VIEWER", redirect="false")
+    begun = time.monotonic()
+    lab.exec("node2", ["systemctl", "stop", "bbb-double"])
+    try:
+        wait_for(lambda: mails(lab, "firing") > fired, 60, 1)
+        assert ask(lab, 'ALERTS{alertname="NodeDown",alertstate="firing",node="node2.lab.test"}')
+        assert not ask(lab, 'ALERTS{alertname="NodeDown",alertstate="firing",node="node1.lab.test"}')
+    finally:
+        lab.exec("node2", ["systemctl", "start", "bbb-double"])
+    lab.exec("pool", ["systemctl", "kill", "--signal=KILL", "coop-meter"])
+    killed = value(lab, "meet_coop_meter_last_poll_timestamp_seconds") or 0
+    wait_for(lambda: mails(lab, "resolved") > resolved, 60, 1)
+    wait_for(lambda: (value(lab, "meet_coop_meter_last_poll_timestamp_seconds") or 0) > killed, 30, 1)
+    lab.exec("node1", ["python3", DOUBLE, "control", "POST", "/drop", "{}"])
+    lasted = time.monotonic() - begun
+    settled = [seconds(tenant)]
+    wait_for(lambda: settled.append(seconds(tenant)) or len(settled) > 12 and settled[-1] == settled[-2], 30, 1)
+    # Three people, one interval of ten seconds each at both ends, and what the kill may have cost: the start anew, and one poll.
+    assert abs(settled[-1] - 3 * lasted) <= 3 * (2 * 10 + 10), (settled[-1], 3 * lasted)
+    assert settled[-1] <= 3 * (lasted + 10)
+
+    found = run_module("pool", "meet.coop.usage_info", asked)
+    assert found["tenants"][tenant]["participant_minutes"] == (settled[-1] + 30) // 60 and found["silent"]["node2.lab.test"] >= 1
+    assert 0 < found["samples_got"] < found["samples_expected"]
+    assert "Ana" not in json.dumps(found)
+
+
+def test_the_program_is_installed_as_it_is_predicted(lab: RunningLab, run_module: Module) -> None:
+    """Check mode, twice, and a file that a killed run has left half written."""
+    places = {"library": "/tmp/meter-library", "command": "/tmp/meter-library-door"}
+    predicted = run_module("node1", "meet.coop.meter_program", places, check=True)
+    assert predicted["changed"] and lab.exec("node1", ["test", "-e", "/tmp/meter-library"]).returncode
+    done = run_module("node1", "meet.coop.meter_program", places)
+    assert done["diff"] == predicted["diff"] and not run_module("node1", "meet.coop.meter_program", places)["changed"]
+    assert lab.exec("node1", ["python3", "/tmp/meter-library-door", "month", "--help"]).returncode == 0
+    path = next(name for name in done["files"] if name.endswith("record.py"))
+    lab.exec("node1", ["sh", "-c", f"echo half > {path}; echo half > {path}.new"])
+    assert run_module("node1", "meet.coop.meter_program", places)["changed"]
+    assert not run_module("node1", "meet.coop.meter_program", places)["changed"]
+    assert lab.exec("node1", ["python3", "/tmp/meter-library-door", "month", "--help"]).returncode == 0
+    assert run_module("node1", "meet.coop.meter_program", {**places, "state": "absent"})["changed"]
+    lab.exec("node1", ["rm", "-rf", "/tmp/meter-library"])
