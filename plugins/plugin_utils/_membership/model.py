@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.meet.coop.plugins.module_utils._pool.names import tenant_name
+
 from . import defaults, mail_records
 from .errors import MembershipError, Problem
-from .names import hostname, inside, light
+from .names import balancer_domain, hostname, inside, light, server_host
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
 from .rules import check_meaning, default_layers, layers, mapping, only_host, smtp_layers
@@ -177,7 +179,9 @@ class _Normaliser:
             "price": self.price(raw),
             "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
             "record": raw.get("record", False),
-            "branding": self.branding([mapping(layer.get("branding")) for layer in found]),
+            "server": self.server(service_id, raw, subdomain) if "server" in raw else None,
+            "cms": self.cms(service_id, raw),
+            "branding": self.branding([mapping(layer.get("branding")) for layer in found], self.consent(raw)),
             "resources": self.resources([mapping(layer.get("resources")) for layer in found], tier),
         }
 
@@ -204,6 +208,8 @@ class _Normaliser:
             "mail_records": [],
             "mail_records_offered": [],
             "record": False,
+            "server": None,
+            "cms": [],
             "accounts": {
                 "registration": target["accounts"]["registration"],
                 "allowed_domains": [],
@@ -219,6 +225,41 @@ class _Normaliser:
             "term": self.term(raw.get("term", {})),
             "price": self.price(raw),
         }
+
+    def server(self, service_id: str, raw: dict[str, Any], subdomain: str) -> dict[str, Any]:
+        """The BigBlueButton server of a service's own. C(host) is its inventory host, None for one that Ansible does not look after."""
+        server = raw["server"]
+        domain = _dns(server["domain"])
+        return {
+            "domain": domain,
+            "endpoint": f"https://{domain}/bigbluebutton/api/",
+            "secret_var": server["secret_var"],
+            "host": server_host(service_id) if "address" in server else None,
+            "address": server.get("address"),
+            "connection": dict(server.get("connection", {})),
+            "balancer": server.get("balancer"),
+            "balancer_domain": (_dns(server["balancer_domain"]) if "balancer_domain" in server else balancer_domain(subdomain))
+            if "balancer" in server
+            else None,
+            "recordings": _overlaid([mapping(server.get("recordings"))], defaults.RECORDINGS) if raw.get("record", False) else None,
+        }
+
+    @staticmethod
+    def cms(service_id: str, raw: dict[str, Any]) -> list[dict[str, Any]]:
+        """The content management systems that may make meetings, each with the tenant that it is at the balancer."""
+        server = raw.get("server")
+        usual = "server" if server is not None and "balancer" not in server else "tenant"
+        return [
+            {
+                "name": name,
+                "kind": one["kind"],
+                "url": one.get("url"),
+                "access": one.get("access", usual),
+                # A point is in no service's id, so that no service has this tenant.
+                "tenant": tenant_name(f"{service_id}.{name}"),
+            }
+            for name, one in mapping(raw.get("cms")).items()
+        ]
 
     @staticmethod
     def role(raw: dict[str, Any]) -> dict[str, Any]:
@@ -305,9 +346,18 @@ class _Normaliser:
             kept = home["mail_records"] if home else service["mail_records_offered"]
             kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)
 
-    def branding(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written."""
+    @staticmethod
+    def consent(raw: dict[str, Any]) -> str | None:
+        """What people read who enter a meeting that may be recorded."""
+        return mapping(mapping(raw.get("server")).get("recordings")).get("consent") if raw.get("record", False) else None
+
+    def branding(self, found: Sequence[dict[str, Any]], consent: str | None = None) -> dict[str, Any]:
+        """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written.
+
+        Greenlight has one text for everybody who enters a meeting, so what is said about recordings goes there too.
+        """
         branding = _overlaid(found, defaults.BRANDING)
+        branding["welcome"] = " ".join(text for text in (branding["welcome"], consent) if text) or branding["welcome"]
         for layer in found:
             if "primary_color_light" in layer:
                 break

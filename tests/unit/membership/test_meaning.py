@@ -55,6 +55,8 @@ def test_everything_is_filled_in() -> None:
         "price": None,
         "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
         "record": False,
+        "server": None,
+        "cms": [],
         "branding": {
             "primary_color": "#467fcf",
             "primary_color_light": "#e8eff9",
