@@ -230,6 +230,10 @@ class _Normaliser:
         """The BigBlueButton server of a service's own. C(host) is its inventory host, None for one that Ansible does not look after."""
         server = raw["server"]
         domain = _dns(server["domain"])
+        own = None
+        if "balancer" in server:
+            own = _dns(server["balancer_domain"]) if "balancer_domain" in server else balancer_domain(subdomain)
+        place = mapping(self.hosts.get(server.get("balancer")))
         return {
             "domain": domain,
             "endpoint": f"https://{domain}/bigbluebutton/api/",
@@ -238,9 +242,13 @@ class _Normaliser:
             "address": server.get("address"),
             "connection": dict(server.get("connection", {})),
             "balancer": server.get("balancer"),
-            "balancer_domain": (_dns(server["balancer_domain"]) if "balancer_domain" in server else balancer_domain(subdomain))
-            if "balancer" in server
-            else None,
+            "balancer_domain": own,
+            # For our own zone; elsewhere, and for a balancer that is no container host, whoever keeps the zone does it.
+            "records": [
+                {"name": f"{own}.", "type": kind, "values": [place[key]]}
+                for kind, key in (("A", "address"), ("AAAA", "address6"))
+                if own and inside(own, self.domain) and place.get(key)
+            ],
             "recordings": _overlaid([mapping(server.get("recordings"))], defaults.RECORDINGS) if raw.get("record", False) else None,
         }
 

@@ -32,6 +32,7 @@ def test_a_server_without_a_balancer() -> None:
         "connection": {},
         "balancer": None,
         "balancer_domain": None,
+        "records": [],
         "recordings": None,
     }
     assert found["cms"] == [{"name": "cloud", "kind": "nextcloud", "url": None, "access": "server", "tenant": tenant_name("live.cloud")}]
@@ -39,9 +40,11 @@ def test_a_server_without_a_balancer() -> None:
 
 def test_a_balancer_gives_each_system_a_tenant() -> None:
     server = {**SERVER, "balancer": "host1", "address": "203.0.113.20"}
-    found = built(changed(services__live=service(server=server, cms={"a": {"kind": "moodle"}, "b": {"kind": "drupal", "access": "server"}})))
+    cms = {"a": {"kind": "moodle"}, "b": {"kind": "drupal", "access": "server"}}
+    found = built(changed(services__live=service(server=server, cms=cms)))
     live = found.services["live"]
     assert (live["server"]["balancer_domain"], live["server"]["host"]) == ("live-api.meet.example", "live-bbb")
+    assert live["server"]["records"] == [{"name": "live-api.meet.example.", "type": "A", "values": ["203.0.113.10"]}]
     assert [one["access"] for one in live["cms"]] == ["tenant", "server"]
     assert len({one["tenant"] for one in live["cms"]} | {tenant_name("live")}) == 3
 
