@@ -42,7 +42,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(tenants), C(credentials), C(proofs), C(forget) (names of secrets), C(rotating) (names of systems) and C(former) (their old secrets).
+  description:
+    - C(tenants), C(credentials), C(proofs), C(forget) (names of secrets), C(rotating) (names of systems), and C(former) (their old
+      secrets).
   type: dict
 """
 
@@ -56,7 +58,9 @@ from ansible_collections.meet.coop.plugins.module_utils._cms.plan import plan
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 
-def cms_access(service: Mapping[str, Any], kept: Mapping[str, Any], pool_domain: str, server_secret: str = "") -> dict[str, Any]:
+def cms_access(
+    service: Mapping[str, Any], kept: Mapping[str, Any], pool_domain: str, server_secret: str = ""
+) -> dict[str, Any]:  # fmt: skip
     """See module_utils/_cms/plan.py."""
     try:
         return asdict(plan(service, kept.get("secrets") or {}, kept.get("next") or {}, pool_domain, server_secret))

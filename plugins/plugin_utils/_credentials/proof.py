@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 import time
@@ -183,7 +184,8 @@ class Proof:
         """A call signed with another secret is refused."""
         key, _root = plugin.call("getMeetings", {}, secret=secrets.token_hex(20))
         if key != "checksumError":
-            raise Refused(f"a call signed with a secret that nobody has is {'answered' if not key else 'refused for another reason, ' + key}")
+            became = f"refused for another reason, {key}" if key else "answered"
+            raise Refused(f"a call signed with a secret that nobody has is {became}")
         return "another secret is refused"
 
     def meeting(self, plugin: _Plugin) -> str:
@@ -257,10 +259,8 @@ class Proof:
 
     def _end_quietly(self, plugin: _Plugin, meeting: _Meeting) -> None:
         # It would end by itself within a minute: nobody has joined.
-        try:
+        with contextlib.suppress(CoopError):
             plugin.call("end", {"meetingID": meeting.meeting_id, "password": meeting.moderator_password})
-        except CoopError:
-            pass
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:

@@ -240,7 +240,7 @@ class _Normaliser:
             "secret_var": server["secret_var"],
             "host": server_host(service_id) if "address" in server else None,
             "address": server.get("address"),
-            "connection": dict(server.get("connection", {})),
+            "connection": _plain(server.get("connection", {})),
             "balancer": server.get("balancer"),
             "balancer_domain": own,
             # For our own zone; elsewhere, and for a balancer that is no container host, whoever keeps the zone does it.
@@ -249,7 +249,7 @@ class _Normaliser:
                 for kind, key in (("A", "address"), ("AAAA", "address6"))
                 if own and inside(own, self.domain) and place.get(key)
             ],
-            "recordings": _overlaid([mapping(server.get("recordings"))], defaults.RECORDINGS) if raw.get("record", False) else None,
+            "recordings": _overlaid([_plain(mapping(server.get("recordings")))], defaults.RECORDINGS) if raw.get("record", False) else None,
         }
 
     @staticmethod

@@ -282,7 +282,8 @@ class Node:
         if meeting.ending_at is not None:
             raise Refusal("meetingForciblyEnded", "You can not join the meeting: it has been ended.")
         wanted = parameters.get("role", "").upper()
-        password = parameters.get("password")
+        # Greenlight sends an empty password beside the role (bigbluebutton-api-ruby, join_meeting_url).
+        password = parameters.get("password") or None
         if wanted in ("MODERATOR", "VIEWER") and password is None:
             role = wanted
         elif password == meeting.moderator_pw:
