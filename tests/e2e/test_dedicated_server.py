@@ -80,7 +80,8 @@ class Dedicated:
 
     def client(self, script: str, *arguments: str) -> Any:
         """A script with somebody else's client, on a machine outside the pool that trusts the lab's authorities."""
-        environment = ["PYTHONPATH=/tmp/clients", "SSL_CERT_FILE=/etc/meet-coop/ca-bundle.pem", "REQUESTS_CA_BUNDLE=/etc/meet-coop/ca-bundle.pem"]
+        trust = "/etc/meet-coop/ca-bundle.pem"
+        environment = ["PYTHONPATH=/tmp/clients", f"SSL_CERT_FILE={trust}", f"REQUESTS_CA_BUNDLE={trust}"]
         done = self.lab.exec("services", ["env", *environment, "python3", "-W", "ignore", "-", *arguments], script)
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout)
@@ -116,8 +117,8 @@ def dedicated(lab: Any, play: Callable[..., Play], tmp_path_factory: pytest.Temp
     secret = secrets.token_hex(24)
     own_server.provide(lab, secret)
     variables = {
-        "vault_cafe_bbb_secret": secret, "cms_access_handover_directory": str(folder / "handover"), "welcome_directory": str(folder / "pages"),
-        "cms_access_settle": 2, "pool_tenant_cache": 1,
+        "vault_cafe_bbb_secret": secret, "cms_access_settle": 2, "pool_tenant_cache": 1,
+        "cms_access_handover_directory": str(folder / "handover"), "welcome_directory": str(folder / "pages"),
     }
     with os.fdopen(os.open(folder / "extra.json", os.O_CREAT | os.O_WRONLY, 0o600), "w") as stream:
         json.dump(variables, stream)
