@@ -84,7 +84,8 @@ def main() -> None:
         changed = recordings.links(given["root"], given["domain"], given["former"], module.check_mode)
     except CoopError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(changed), files=changed, diff={"before": {}, "after": dict.fromkeys(changed, f"leads to {given['domain']}")})
+    after = dict.fromkeys(changed, f"leads to {given['domain']}")
+    module.exit_json(changed=bool(changed), files=changed, diff={"before": {}, "after": after})
 
 
 if __name__ == "__main__":

@@ -311,7 +311,7 @@ class Node:
             self.callbacks.append({"time": time.time(), "url": full, "status": status})
 
     def tell_ready(self, meeting: Meeting) -> None:
-        """The recording-ready callback: a form with a JWT (HS256), signed with the API's secret (post_publish_recording_ready_callback.rb)."""
+        """The recording-ready callback: a form with a JWT (HS256) signed with the secret (post_publish_recording_ready_callback.rb)."""
         url = meeting.metadata.get("bbb-recording-ready-url")
         if url:
             claims = {"meeting_id": meeting.meeting_id, "record_id": meeting.internal_id}
