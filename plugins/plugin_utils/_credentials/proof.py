@@ -219,9 +219,8 @@ class Proof:
             raise _Skipped("its secret is the server's own, which other secrets of that server would share")
         tried = []
         for other, theirs in plugins.items():
-            if other == name:
-                continue
-            if theirs.credential.access == "server":
+            # One that does not work itself proves nothing; what is wrong with it has been said.
+            if other == name or other not in meetings or theirs.credential.access == "server":
                 continue
             tried.append(other)
             if theirs.credential.secret == plugin.credential.secret:
