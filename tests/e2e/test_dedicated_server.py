@@ -20,8 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.meet.coop.plugins.plugin_utils._outside import Names, Site
 from tests.support import own_server
 from tests.support.ansible import INVENTORY, ROOT
+from tests.support.pool import wait_for
 
 from .conftest import Play
 
@@ -55,6 +57,10 @@ class Dedicated:
     def access(self, **variables: Any) -> Play:
         return self.run("cms_access.yml", "-e", json.dumps(variables))
 
+    def recordings(self, variables: dict[str, Any], *arguments: str) -> Play:
+        limit = ["-l", f"{SERVICE}-bbb", "-e", json.dumps(variables)]
+        return self.play("recordings.yml", *limit, *arguments, inventory=self.inventory)
+
     def members(self, edit: Callable[[dict[str, Any]], None]) -> None:
         """Change the membership file."""
         path = self.inventory / "members.yml"
@@ -87,7 +93,7 @@ class Dedicated:
         return json.loads(done.stdout)
 
 
-def service() -> dict[str, Any]:
+def service(lab: Any) -> dict[str, Any]:
     return {
         "tier": "dedicated_server",
         "client": "cafe",
@@ -99,7 +105,9 @@ def service() -> dict[str, Any]:
             "domain": own_server.DOMAIN,
             "secret_var": "vault_cafe_bbb_secret",
             "balancer": "host1",
-            "recordings": {"formats": ["presentation", "video"], "consent": "This meeting may be recorded."},
+            "address": lab.ip(own_server.HOST),
+            "connection": {"ansible_connection": "community.docker.docker", "ansible_host": lab.host(own_server.HOST)},
+            "recordings": {"formats": ["presentation", "video"], "consent": "This meeting may be recorded.", "delete_after_days": 30},
         },
         "cms": {name: {"kind": kind} for name, kind in CMS.items()},
         "resources": {"memory": "512m", "cpus": 1.0, "pids": 256},
@@ -126,7 +134,7 @@ def dedicated(lab: Any, play: Callable[..., Play], tmp_path_factory: pytest.Temp
 
     def edit(data: dict[str, Any]) -> None:
         data["clients"]["cafe"]["export_key"] = public[1]
-        data["services"][SERVICE] = service()
+        data["services"][SERVICE] = service(lab)
 
     ours.members(edit)
     packages = pathlib.Path(yaml.__file__).parents[1]
@@ -182,6 +190,18 @@ seen = client.get_meeting_info(meeting)
 client.end_meeting(meeting, "moderator")
 print(json.dumps([str(seen.get_meetinginfo().get_meetingid())]))
 """
+WITHDRAW = """
+import json, sys
+from bbbctl import BBBApiClient
+api, secret, record = sys.argv[1:]
+print(json.dumps(BBBApiClient(api, secret).call("publishRecordings", recordID=record, publish="false").findtext("published")))
+"""
+LISTED = """
+import json, sys
+from bbbctl import BBBApiClient
+found = BBBApiClient(*sys.argv[1:]).getRecordings(state="any")
+print(json.dumps([[one.findtext("recordID"), one.findtext("playback/format/url")] for one in found]))
+"""
 REFUSED = """
 import json, sys
 from bbbctl import BBBApiClient, ApiError
@@ -236,6 +256,73 @@ def test_what_is_broken_is_said_in_one_red_line(dedicated: Dedicated, run_module
     found = tried(direct, direct, {})
     assert found["failed"] and "cloud, apart: it has the same secret as blog; give each a secret of its own" in found["msg"]
     assert not [secret for secret in (dedicated.secret, *kept.values()) if secret in json.dumps(found)]
+
+
+def test_it_records_and_greenlight_is_told(dedicated: Dedicated, run_module: Callable[..., dict[str, Any]]) -> None:
+    lab, password = dedicated.lab, secrets.token_hex(12) + "aA1!"
+    account = {"email": "ana@mail.lab.test", "name": "Ana", "role": "Administrator", "state": "present", "password": password}
+    made = run_module("host1", "meet.coop.greenlight_user", {
+        "login_db": "greenlight_cafe_live", "users": [account], "update_password": "always"})
+    assert not made.get("failed"), made
+    site = Site(f"{SERVICE}.meet.test", Names(lab.resolver), lab.ca_file)
+    me = site.sign_in(account["email"], password).json()["data"]
+    room = site.request("POST", "/api/v1/rooms.json", {"room": {"name": "Assembly", "user_id": me["id"]}}).json()["data"].rsplit("/", 1)[-1]
+    wish = {"settingName": "record", "settingValue": "true"}
+    assert site.request("PATCH", f"/api/v1/room_settings/{room}.json", wish).status == 200
+    assert site.request("POST", f"/api/v1/meetings/{room}/start.json").status == 201
+    (meeting,) = [one for one in own_server.control(lab, "GET", "/meetings") if one["parameters"].get("record") == "true"]
+    told = meeting["parameters"]
+    # Who enters reads it, and everybody sees when recording begins.
+    assert "This meeting may be recorded." in told["welcome"] and told["notifyRecordingIsOn"] == "true"
+    for path in ("/record", "/end"):
+        own_server.control(lab, "POST", path, {"meetingID": told["meetingID"]})
+    wait_for(lambda: [one for one in own_server.control(lab, "GET", "/callbacks") if one["url"].endswith("/recording_ready")])
+    # Greenlight takes it only with the secret of the server that it uses.
+    assert [one["status"] for one in own_server.control(lab, "GET", "/callbacks") if one["url"].endswith("/recording_ready")] == [200]
+    seen = run_module("services", "meet.coop.bbb_recording_info", {})
+    assert [(one["meeting_id"], one["formats"]) for one in seen["recordings"]] == [(told["meetingID"], {"presentation": "published"})]
+    # A system's meetings are not recorded, whatever it asks for: it could not get the recordings back.
+    cloud = dedicated.handed_over("cloud")
+    script = BBBCTL.replace('attendeePW="attendee"', 'attendeePW="attendee", record="true", autoStartRecording="true"')
+    dedicated.client(script, cloud["url"] + "api/", cloud["secret"], "quiet")
+    assert len(run_module("services", "meet.coop.bbb_recording_info", {})["recordings"]) == 1
+
+
+def test_recordings_of_another_server_are_brought_here(dedicated: Dedicated, run_module: Callable[..., dict[str, Any]]) -> None:
+    """node1 stands for the old server: a recording that is published, and one that was withdrawn."""
+    lab, server = dedicated.lab, f"{SERVICE}-bbb"
+    api, secret = "https://node1.lab.test/bigbluebutton/api/", lab.secrets["bbb"]["node1"]
+    script = BBBCTL.replace('attendeePW="attendee"', 'attendeePW="attendee", record="true", autoStartRecording="true"')
+    for meeting in ("old-one", "old-two"):
+        dedicated.client(script, api, secret, meeting)
+    old = wait_for(lambda: len(found := run_module("node1", "meet.coop.bbb_recording_info", {})["recordings"]) == 2 and found)
+    dedicated.client(WITHDRAW, api, secret, old[1]["id"])
+    for command in (["ssh-keygen", "-A"], ["systemctl", "start", "ssh"]):
+        assert lab.exec("node1", command).returncode == 0
+    variables = {
+        "recordings_move_from": "node1", "recordings_move_address": lab.ip("node1"), "recordings_move_former": ["node1.lab.test"],
+        "recordings_owner": "root:root", "recordings_minimum_free": 0,
+    }
+    try:
+        foretold = dedicated.recordings(variables, "--check")
+        assert foretold.code == 0 and foretold.changed.keys() == {server}, foretold.output[-4000:]
+        assert len(run_module("services", "meet.coop.bbb_recording_info", {})["recordings"]) == 1
+        done = dedicated.recordings(variables)
+        assert done.code == 0, done.output[-4000:]
+        here = {one["id"]: one for one in run_module("services", "meet.coop.bbb_recording_info", {})["recordings"]}
+        assert [here[one["id"]]["formats"]["presentation"] for one in old] == ["published", "unpublished"]
+        assert all(here[one["id"]]["hosts"] == [own_server.DOMAIN] for one in old)
+        # The server lists them like its own, with media and all.
+        shown = dedicated.client(LISTED, f"https://{own_server.DOMAIN}/bigbluebutton/api/", dedicated.secret)
+        assert {one["id"] for one in old} <= {record for record, url in shown if url.startswith(f"https://{own_server.DOMAIN}/")}
+        again = dedicated.recordings(variables)
+        assert again.code == 0 and not again.changed, again.output[-4000:]
+        # Nobody can come in by the key that was used.
+        assert "meet.coop" not in lab.exec("node1", ["cat", "/root/.ssh/authorized_keys"]).stdout
+        assert lab.exec("services", ["test", "-e", "/run/meet-coop-recordings"]).returncode == 1
+        assert lab.exec("node1", ["find", "/var/bigbluebutton", "-name", "metadata.xml"]).stdout.count("metadata.xml") == 2
+    finally:
+        lab.exec("node1", ["sh", "-c", "systemctl stop ssh; rm -rf /var/bigbluebutton/* /root/.ssh/authorized_keys"])
 
 
 def test_a_secret_is_changed_without_an_interruption(dedicated: Dedicated) -> None:

@@ -57,7 +57,8 @@ def test_whoever_has_a_secret_is_either_let_in_or_locked_out(listed: set[str], k
     assert {one["name"] for one in found.credentials} == (listed & known if state == "present" else set())
     for one, proof in zip(found.credentials, found.proofs, strict=True):
         assert one["secret"] == proof["secret"] == new.get(PREFIX + one["name"], kept[PREFIX + one["name"]])
-        assert one["endpoint"] == proof["url"] + "api/" == f"https://pool.example.org/t/{tenant_name('rosa.' + one['name'])}/bigbluebutton/api/"
+        tenant = tenant_name("rosa." + one["name"])
+        assert one["endpoint"] == proof["url"] + "api/" == f"https://pool.example.org/t/{tenant}/bigbluebutton/api/"
 
 
 def test_the_servers_own_secret_is_no_tenant() -> None:

@@ -38,10 +38,8 @@ class Server:
                 root = bbb_double.success(version="2.0")
             else:
                 parameters, _algorithm = self.node.verify(call, query)
-                if call in self.deaf_to:
-                    root = bbb_double.success(messageKey="", message="")
-                else:
-                    root = self.node.calls[call](parameters, b"")
+                deaf = call in self.deaf_to
+                root = bbb_double.success(messageKey="", message="") if deaf else self.node.calls[call](parameters, b"")
         except bbb_double.Refusal as refusal:
             root = bbb_double.failed(refusal.key, refusal.message)
         location = root.findtext("url") if call == "join" else None

@@ -58,7 +58,8 @@ def test_what_lies_there_without_names(tmp_path: pathlib.Path) -> None:
 
 def test_damaged_metadata_is_named_and_the_others_are_read(tmp_path: pathlib.Path) -> None:
     lay(tmp_path, 1, 20)
-    for number, content in enumerate(("<recording>", '<!DOCTYPE x [<!ENTITY e "e">]><recording/>', "<recording><start_time>x</start_time></recording>")):
+    bad = ("<recording>", '<!DOCTYPE x [<!ENTITY e "e">]><recording/>', "<recording><start_time>x</start_time></recording>")
+    for number, content in enumerate(bad):
         (tmp_path / "published" / "presentation" / lay(tmp_path, 2 + number, 1) / "metadata.xml").write_text(content)
     found = recordings.scan(str(tmp_path))
     assert len(found.recordings) == 1 and len(found.problems) == 3
