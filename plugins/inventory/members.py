@@ -14,6 +14,8 @@ description:
   - A service's host has the connection variables of its container host, so that tasks run there.
   - "Groups: C(coop_services), C(members), C(clients), C(member_<id>), C(client_<id>), C(tier_<tier>), C(class_consumer), C(class_producer),
     C(on_<container host>) and C(container_hosts); in group names C(-) and C(.) become C(_). Members without a service have a group too."
+  - "A BigBlueButton server of a service's own that has an C(address) is a host too, in the group C(dedicated_servers), with the variables
+    that role C(bbb_node) reads. The host that runs its balancer is in the group C(dedicated_balancers)."
   - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
   - Container hosts that no other inventory source has defined before are added to the group C(container_hosts).
   - Nothing in a membership file is run as a template. The options of a configuration file of this plugin can be templates.
@@ -223,7 +225,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _populate(self, membership: dict[str, Any], path: str) -> None:
         inventory = self.inventory
-        for name in ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer"):
+        groups = ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer")
+        for name in (*groups, "dedicated_servers", "dedicated_balancers"):
             inventory.add_group(name)
         for name in ("consumer", "dedicated_container", "dedicated_server", "accounts"):
             inventory.add_group(f"tier_{name}")
@@ -262,7 +265,34 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             host.set_variable("coop_cooperative", cooperative)
             for name, value in connections[service["container_host"]].items():
                 host.set_variable(name, value)
+            if service["server"] is not None:
+                self._server(service)
         self._construct([service["id"] for service in membership["services"]])
+
+    def _server(self, service: dict[str, Any]) -> None:
+        """The service's own BigBlueButton server and the balancer before it, where they are machines that Ansible looks after."""
+        inventory, server = self.inventory, service["server"]
+        if service["state"] == "absent":
+            return
+        if server["host"] is not None:
+            variables = {"ansible_host": server["address"], **server["connection"]}
+            if server["host"] in inventory.hosts:
+                # Another source says how to reach it.
+                variables = {}
+            inventory.add_host(server["host"], group="dedicated_servers")
+            variables["coop_server"] = {"service": service["id"], "domain": server["domain"], "secret_var": server["secret_var"]}
+            variables["bbb_node_recording"] = service["record"]
+            if server["recordings"] is not None:
+                retention = ("published_days", "unrecorded_days", "history")
+                variables["bbb_node_recording_formats"] = server["recordings"]["formats"]
+                variables["bbb_node_recording_retention"] = {key: server["recordings"][key] for key in retention}
+                variables["coop_server"]["delete_after_days"] = server["recordings"]["delete_after_days"]
+            for key, value in variables.items():
+                inventory.hosts[server["host"]].set_variable(key, as_data(value))
+        if server["balancer"] is not None:
+            inventory.add_host(server["balancer"], group="dedicated_balancers")
+            mine = {"service": service["id"], "domain": server["balancer_domain"], "node": server["domain"]}
+            inventory.hosts[server["balancer"]].set_variable("coop_balancer", as_data({**mine, "secret_var": server["secret_var"]}))
 
     def _container_host(self, name: str, host: dict[str, Any], path: str) -> dict[str, Any]:
         """Makes the host known and returns the connection variables its services get."""

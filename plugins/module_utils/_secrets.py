@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "rotate": {"type": "list", "elements": "str", "default": []},
     "stage": {"type": "list", "elements": "str", "default": []},
     "promote": {"type": "list", "elements": "str", "default": []},
+    "remove": {"type": "list", "elements": "str", "default": []},
     "manifest": {
         "type": "dict",
         "options": {
@@ -81,6 +82,7 @@ class Plan:
     #: New values to make beside the old ones, and those that take the place of the old ones.
     stage: tuple[str, ...] = ()
     promote: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
     fix_file: bool = False
     fix_directory: bool = False
     leftovers: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ class Plan:
 
     @property
     def writes(self) -> bool:
-        return bool(self.create or self.rotate or self.stage or self.promote)
+        return bool(self.create or self.rotate or self.stage or self.promote or self.remove)
 
 
 def observe(path: str) -> Observed:
@@ -128,9 +130,13 @@ def diff(
     rotate: Iterable[str],
     stage: Iterable[str] = (),
     promote: Iterable[str] = (),
+    remove: Iterable[str] = (),
 ) -> Plan:
     """What is missing, what is to be replaced, and whether the doors are shut. Raises CoopError for names that cannot be."""
-    rotate, stage, promote = (tuple(dict.fromkeys(names)) for names in (rotate, stage, promote))
+    rotate, stage, promote, remove = (tuple(dict.fromkeys(names)) for names in (rotate, stage, promote, remove))
+    kept = [name for name in remove if name in wanted]
+    if kept:
+        raise CoopError(f"remove names {', '.join(kept)}, which secrets describes; name it in one of the two")
     for name, rule in wanted.items():
         if name.endswith(NEXT):
             raise CoopError(f"secrets.{name} ends in {NEXT}, which is how new values are called; choose another name")
@@ -153,6 +159,7 @@ def diff(
         # A secret that is made just now has nobody who knows an older one.
         stage=tuple(name for name in stage if name not in create and name not in observed.staged),
         promote=tuple(name for name in promote if name in observed.staged),
+        remove=tuple(name for name in remove if name in observed.values or name in observed.staged),
         fix_file=not fresh and observed.exists and (observed.mode, observed.owner) != (f"{FILE_MODE:04o}", _own()),
         fix_directory=observed.directory_mode != f"{DIRECTORY_MODE:04o}" and (observed.directory_mode is not None or fresh),
         leftovers=observed.leftovers,
@@ -169,6 +176,9 @@ def generate(plan: Plan, observed: Observed, wanted: Mapping[str, Mapping[str, A
     for name in plan.promote:
         values[name] = values.pop(name + NEXT)
     for name in plan.rotate:
+        values.pop(name + NEXT, None)
+    for name in plan.remove:
+        values.pop(name, None)
         values.pop(name + NEXT, None)
     return values
 

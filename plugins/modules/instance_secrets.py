@@ -59,6 +59,11 @@ options:
     type: list
     elements: str
     default: []
+  remove:
+    description: Names not in O(secrets) whose values, staged ones too, are to be forgotten for good.
+    type: list
+    elements: str
+    default: []
   manifest:
     description: Keep the manifest, and say this in it.
     type: dict
@@ -149,6 +154,11 @@ promoted:
   returned: success
   type: list
   elements: str
+removed:
+  description: Names of the secrets that were forgotten.
+  returned: success
+  type: list
+  elements: str
 manifest:
   description: The manifest's entries. They hold no secret.
   returned: with O(manifest)
@@ -180,7 +190,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     """Observe, compare, change."""
     path = module.params["path"]
     wanted, account = _secrets.rules(module.params["secrets"]), _secrets.account(module.params["manifest"])
-    options = (wanted, module.params["rotate"], module.params["stage"], module.params["promote"])
+    options = (wanted, module.params["rotate"], module.params["stage"], module.params["promote"], module.params["remove"])
     observed = _secrets.observe(path)
     plan = _secrets.diff(observed, *options)
     values = _secrets.generate(plan, observed, wanted)
@@ -209,6 +219,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         before["leftovers"], after["leftovers"] = list(plan.leftovers), []
     if plan.promote:
         after["promoted"] = list(plan.promote)
+    if plan.remove:
+        after["removed"] = list(plan.remove)
     if rewrite:
         before["manifest"], after["manifest"] = list(entries_before.values()), entries
     result: dict[str, Any] = {}
@@ -220,6 +232,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "next": staged,
         "staged": list(plan.stage),
         "promoted": list(plan.promote),
+        "removed": list(plan.remove),
         **result,
         "created": list(plan.create),
         "rotated": list(plan.rotate),

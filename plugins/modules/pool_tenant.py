@@ -44,6 +44,8 @@ options:
       secret:
         description:
           - The shared secret of the API, 16 or more visible ASCII characters. Different for each tenant.
+          - Several, divided by a colon, are all accepted, and the first one signs what is sent to the tenant; so a secret can be changed
+            without an interruption.
           - Required unless O(tenants[].state=absent).
         type: str
       enabled:

@@ -426,3 +426,36 @@ def test_algorithms_can_be_switched_off(api: Api, tmp_path: Path) -> None:
         public.shutdown()
         public.server_close()
         control.server_close()
+
+
+def test_a_recording_is_published_withdrawn_and_deleted(api: Api) -> None:
+    meeting_id = api.create(record="true", autoStartRecording="false", meta_course="Algebra")
+    api.control("POST", "/record", {"meetingID": meeting_id})
+    silent = api.create(record="true")
+    for one in (meeting_id, silent):
+        api.control("POST", "/end", {"meetingID": one})
+    # Nobody pressed record in the second one: it leaves nothing.
+    assert api.call("getRecordings", meetingID=silent).key == "noRecordings"
+    found = api.call("getRecordings", meetingID=meeting_id)
+    record = found.text("recordings/recording/recordID")
+    assert found.ok and record and found.text("recordings/recording/state") == "published"
+    assert found.text("recordings/recording/metadata/course") == "Algebra"
+    assert (found.text("recordings/recording/playback/format/url") or "").endswith(f"/playback/presentation/2.3/{record}")
+    assert api.call("publishRecordings", recordID=record).key == "missingParamPublish"
+    assert api.call("publishRecordings", recordID=record, publish="false").text("published") == "false"
+    assert api.call("getRecordings", recordID=record[:20], state="published").key == "noRecordings"
+    assert api.call("getRecordings", recordID=record[:20]).text("recordings/recording/published") == "false"
+    assert api.call("updateRecordings", recordID=record, meta_course="Geometry").ok
+    assert api.call("getRecordings", meta_course="Geometry").text("recordings/recording/recordID") == record
+    assert api.call("deleteRecordings").key == "missingParamRecordID"
+    assert api.call("deleteRecordings", recordID=record).text("deleted") == "true"
+    assert api.call("getRecordings", recordID=record).key == "noRecordings"
+    assert api.call("getRecordings", recordID=record, state="deleted").ok
+    assert api.call("deleteRecordings", recordID="nothing").key == "notFound"
+
+
+def test_a_role_counts_where_the_password_is_empty(api: Api) -> None:
+    """As Greenlight's join links are (bigbluebutton-api-ruby, join_meeting_url)."""
+    meeting_id = api.create()
+    assert api.join(meeting_id, password="", role="MODERATOR").ok
+    assert api.call("getMeetingInfo", meetingID=meeting_id).text("moderatorCount") == "1"

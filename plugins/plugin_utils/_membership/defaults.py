@@ -40,5 +40,14 @@ BRANDING: dict[str, Any] = {
 }
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 REGISTRATION = "invite"
+RECORDINGS: dict[str, Any] = {
+    "formats": ["presentation"],
+    "published_days": 14,
+    "unrecorded_days": 14,
+    "history": 5,
+    "delete_after_days": 0,
+    "consent": None,
+}
+"""BigBlueButton's own retention (bigbluebutton-cron-config) and what a new server makes of a recording."""
 SEEDED_ROLES = ("Administrator", "User", "Guest")
 """Roles that every Greenlight has (greenlight db/data/20220712202649, 20220721145933)."""

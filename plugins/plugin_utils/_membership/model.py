@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.meet.coop.plugins.module_utils._pool.names import tenant_name
+
 from . import defaults, mail_records
 from .errors import MembershipError, Problem
-from .names import hostname, inside, light
+from .names import balancer_domain, hostname, inside, light, server_host
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
 from .rules import check_meaning, default_layers, layers, mapping, only_host, smtp_layers
@@ -195,7 +197,9 @@ class _Normaliser:
             "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
             "fair_use": _overlaid([mapping(layer.get("fair_use")) for layer in found], defaults.FAIR_USE),
             "record": raw.get("record", False),
-            "branding": self.branding([mapping(layer.get("branding")) for layer in found], owner),
+            "server": self.server(service_id, raw, subdomain) if "server" in raw else None,
+            "cms": self.cms(service_id, raw),
+            "branding": self.branding([mapping(layer.get("branding")) for layer in found], owner, self.consent(raw)),
             "resources": self.resources([mapping(layer.get("resources")) for layer in found], tier),
         }
 
@@ -222,6 +226,8 @@ class _Normaliser:
             "mail_records": [],
             "mail_records_offered": [],
             "record": False,
+            "server": None,
+            "cms": [],
             "accounts": {
                 "registration": target["accounts"]["registration"],
                 "allowed_domains": [],
@@ -237,6 +243,49 @@ class _Normaliser:
             "term": self.term(raw.get("term", {})),
             "price": self.price(raw),
         }
+
+    def server(self, service_id: str, raw: dict[str, Any], subdomain: str) -> dict[str, Any]:
+        """The BigBlueButton server of a service's own. C(host) is its inventory host, None for one that Ansible does not look after."""
+        server = raw["server"]
+        domain = _dns(server["domain"])
+        own = None
+        if "balancer" in server:
+            own = _dns(server["balancer_domain"]) if "balancer_domain" in server else balancer_domain(subdomain)
+        place = mapping(self.hosts.get(server.get("balancer")))
+        return {
+            "domain": domain,
+            "endpoint": f"https://{domain}/bigbluebutton/api/",
+            "secret_var": server["secret_var"],
+            "host": server_host(service_id) if "address" in server else None,
+            "address": server.get("address"),
+            "connection": _plain(server.get("connection", {})),
+            "balancer": server.get("balancer"),
+            "balancer_domain": own,
+            # For our own zone; elsewhere, and for a balancer that is no container host, whoever keeps the zone does it.
+            "records": [
+                {"name": f"{own}.", "type": kind, "values": [place[key]]}
+                for kind, key in (("A", "address"), ("AAAA", "address6"))
+                if own and inside(own, self.domain) and place.get(key)
+            ],
+            "recordings": _overlaid([_plain(mapping(server.get("recordings")))], defaults.RECORDINGS) if raw.get("record", False) else None,
+        }
+
+    @staticmethod
+    def cms(service_id: str, raw: dict[str, Any]) -> list[dict[str, Any]]:
+        """The content management systems that may make meetings, each with the tenant that it is at the balancer."""
+        server = raw.get("server")
+        usual = "server" if server is not None and "balancer" not in server else "tenant"
+        return [
+            {
+                "name": name,
+                "kind": one["kind"],
+                "url": one.get("url"),
+                "access": one.get("access", usual),
+                # A point is in no service's id, so that no service has this tenant.
+                "tenant": tenant_name(f"{service_id}.{name}"),
+            }
+            for name, one in mapping(raw.get("cms")).items()
+        ]
 
     @staticmethod
     def role(raw: dict[str, Any]) -> dict[str, Any]:
@@ -323,13 +372,20 @@ class _Normaliser:
             kept = home["mail_records"] if home else service["mail_records_offered"]
             kept.extend(record for record in mail_records.records(domain, stated) if record not in kept)
 
-    def branding(self, found: Sequence[dict[str, Any]], owner: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def consent(raw: dict[str, Any]) -> str | None:
+        """What people read who enter a meeting that may be recorded."""
+        return mapping(mapping(raw.get("server")).get("recordings")).get("consent") if raw.get("record", False) else None
+
+    def branding(self, found: Sequence[dict[str, Any]], owner: dict[str, Any], consent: str | None = None) -> dict[str, Any]:
         """Colours in lower case; a light colour made from the primary one unless one as near or nearer is written.
 
         The help link is that of the producer that looks after the owner, unless something else is written.
+        Greenlight has one text for everybody who enters a meeting, so what is said about recordings goes there too.
         """
         support = owner["support"] or {}
         branding = _overlaid(found, {**defaults.BRANDING, "help_center": support.get("page") or defaults.BRANDING["help_center"]})
+        branding["welcome"] = " ".join(text for text in (branding["welcome"], consent) if text) or branding["welcome"]
         for layer in found:
             if "primary_color_light" in layer:
                 break

@@ -51,6 +51,17 @@ def hostname(text: str) -> tuple[str | None, str]:
     return name, ""
 
 
+def server_host(service_id: str) -> str:
+    """The inventory host of a service's own BigBlueButton server."""
+    return f"{service_id}-bbb"
+
+
+def balancer_domain(subdomain: str) -> str:
+    """The name of a server's own balancer where none is written: beside the service's, so that one wildcard certificate holds both."""
+    label, _point, domain = subdomain.partition(".")
+    return f"{label}-api.{domain}"
+
+
 def inside(name: str, domain: str) -> bool:
     """Whether a name lies below a domain."""
     return name.endswith("." + domain)

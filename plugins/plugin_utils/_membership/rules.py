@@ -22,7 +22,7 @@ from ansible_collections.meet.coop.plugins.module_utils import _age
 from . import defaults, mail_records, numbers
 from .currencies import MINOR_UNITS
 from .errors import Problem, short, show
-from .names import day, hostname, inside
+from .names import balancer_domain, day, hostname, inside, server_host
 from .reader import Map, Seq, where
 from .register import Record, record
 from .shape import label, problem
@@ -114,6 +114,7 @@ class Checker:
             for kind, owners in (("member", self.members), ("client", self.clients))
             for name, owner in owners.items()
         }
+        self.alone: dict[tuple[str, str], Path] = {}
         self.sold: dict[str, dict[str, str]] = {}
         for name, service in self.services.items():
             instance = text(mapping(service).get("instance"))
@@ -192,12 +193,7 @@ class Checker:
                     self.bad(
                         (*path, key), f"{show(value)} is not an IPv{'4' if key == 'address' else '6'} address; write one such as {example}"
                     )
-            for key, value in mapping(host.get("connection")).items():
-                where_ = (*path, "connection", key)
-                if _SECRET_CONNECTION.search(key):
-                    self.bad(where_, f"secrets never stand in this file; set {key} in a vaulted file of group_vars")
-                elif isinstance(value, str) and ("{{" in value or "{%" in value):
-                    self.bad(where_, "templates are not run in this file; write the value itself, or set it in another inventory file")
+            self.check_connection((*path, "connection"), host.get("connection"))
 
     def check_person_dates(self, path: Path, owner: dict[str, Any]) -> None:
         joined = self.check_day((*path, "joined"), owner.get("joined"))
@@ -480,6 +476,8 @@ class Checker:
             )
         if tier == "consumer":
             self.check_consumer(path, name, service)
+        self.check_server(path, name, service, tier)
+        self.check_cms(path, service, tier)
         self.check_mail(path, name, service)
         self.check_roles(path, name, accounts)
         if service.get("state", "present") == "present":
@@ -756,6 +754,80 @@ class Checker:
                     self.bad((*place, "limits", key), said)
                 break
 
+    def check_server(self, path: Path, name: str, service: dict[str, Any], tier: str | None) -> None:
+        """A server of one's own is one service's alone, and so is the balancer before it."""
+        if tier == "dedicated_server" and "server" not in service:
+            self.bad(
+                (*path, "server"),
+                "is missing; write server: with domain: (the BigBlueButton server's name) and secret_var: (the variable with its secret)",
+            )
+        elif tier not in ("dedicated_server", None) and "server" in service:
+            self.bad((*path, "server"), "is for tier dedicated_server only; remove it, or write tier: dedicated_server")
+        server = mapping(service.get("server"))
+        if not server or tier != "dedicated_server":
+            return
+        here = (*path, "server")
+        domain = self.check_host_name((*here, "domain"), server.get("domain"))
+        balancer = text(server.get("balancer"))
+        for key, value, said in (
+            ("domain", domain, "is the server of {other} already ({at}); a server of its own is one service's alone, write another"),
+            ("balancer", balancer, "is the balancer of {other} already ({at}); each server has one of its own, write another host"),
+        ):
+            other = self.alone.setdefault((key, value), (*here, key)) if value and service.get("state", "present") != "absent" else None
+            if other and other != (*here, key):
+                at = "{}:{}".format(*where(self.root, other))
+                self.bad((*here, key), f"{show(value)} {said.format(other=label(other[:2]), at=at)}")
+        if balancer in self.services or balancer in _NAMES_TAKEN:
+            self.bad((*here, "balancer"), f"{show(balancer)} is a service or a group, not a machine; write an inventory host such as host1")
+        if "balancer_domain" in server and "balancer" not in server:
+            self.bad((*here, "balancer_domain"), "stands here without balancer; write balancer: and the host that runs it, or remove this")
+        address = text(server.get("address"))
+        if address is not None:
+            try:
+                ipaddress.IPv4Address(address)
+            except ValueError:
+                self.bad((*here, "address"), f"{show(address)} is not an IPv4 address; write one such as 203.0.113.20")
+            host = server_host(name)
+            if host in self.services or host in self.hosts:
+                self.bad(
+                    (*here, "address"),
+                    f"the server would be the inventory host {host}, which is a {'service' if host in self.services else 'container host'} "
+                    "already; choose another id for one of the two",
+                )
+        elif "connection" in server:
+            self.bad((*here, "connection"), "stands here without address; write address: and where the machine is, or remove this")
+        self.check_connection((*here, "connection"), server.get("connection"))
+        if "recordings" in server and service.get("record") is not True:
+            self.bad((*here, "recordings"), "stands here although nothing is recorded; write record: true for the service, or remove this")
+
+    def check_cms(self, path: Path, service: dict[str, Any], tier: str | None) -> None:
+        """Who has the server's own secret sees and can end everything there."""
+        balancer = "balancer" in mapping(service.get("server"))
+        direct = []
+        for name, one in mapping(service.get("cms")).items():
+            access = mapping(one).get("access")
+            if access == "server" and tier in ("consumer", "dedicated_container"):
+                said = "would open the whole pool; write access: tenant, or remove the line"
+                self.bad((*path, "cms", name, "access"), said)
+            elif access == "tenant" and tier == "dedicated_server" and not balancer:
+                said = "needs a balancer; write server.balancer: and an inventory host that runs it, or remove the line"
+                self.bad((*path, "cms", name, "access"), said)
+            elif tier == "dedicated_server" and (access == "server" or not balancer):
+                direct.append(name)
+        if len(direct) > 1:
+            self.warn(
+                (*path, "cms"),
+                f"{', '.join(short(name) for name in direct)} share the server's own secret: each sees and can end the meetings and "
+                "recordings of the others; write server.balancer: to give each a secret of its own",
+            )
+
+    def check_connection(self, path: Path, connection: object) -> None:
+        for key, value in mapping(connection).items():
+            if _SECRET_CONNECTION.search(key):
+                self.bad((*path, key), f"secrets never stand in this file; set {key} in a vaulted file of group_vars")
+            elif isinstance(value, str) and ("{{" in value or "{%" in value):
+                self.bad((*path, key), "templates are not run in this file; write the value itself, or set it in another inventory file")
+
     def check_mail(self, path: Path, name: str, service: dict[str, Any]) -> None:
         self.check_smtp_names((*path, "smtp"), mapping(service.get("smtp")))
         found = smtp_layers(self.root, name)
@@ -838,6 +910,13 @@ class Checker:
                     said = "is kept for the co-operative itself"
                     self.bad((*path, "subdomain"), f"{show(label_)} {said}; write another one, such as subdomain: {label_}-meet")
                 claims.append((place, f"{label_}.{self.domain}"))
+            server = mapping(service.get("server"))
+            if isinstance(label_, str) and self.domain and "balancer" in server:
+                written = text(server.get("balancer_domain"))
+                place = (*path, "server", "balancer_domain" if written else "balancer")
+                own = self.check_host_name(place, written) if written else balancer_domain(f"{label_}.{self.domain}")
+                if own:
+                    claims.append((place, own))
             own_names = [(key, *found) for key in ("domains", "former_domains") for found in enumerate(items(service.get(key)))]
             for key, index, value in own_names:
                 place = (*path, key, index)

@@ -1,18 +1,22 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BBBLB as the pool runs it: ``uvicorn coop_bbblb:app``. Mends three defects of the pinned version and refuses any other."""
+"""BBBLB as the pool runs it: ``uvicorn coop_bbblb:app``. Mends three defects of the pinned version, lets a tenant have
+several secrets, and refuses any other version."""
 
 from __future__ import annotations
 
 import copy
 import logging
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 
 import bbblb
 import sqlalchemy
 from bbblb import model
+from bbblb.services.bbb import BBBHelper
 from bbblb.services.poller import MeetingPoller
+from bbblb.web import bbbapi
 
 if bbblb.__version__ != "0.0.18":
     raise SystemExit(f"coop_bbblb mends BBBLB 0.0.18 and this is {bbblb.__version__}: run role pool again, it installs the pinned version")
@@ -90,9 +94,35 @@ def patient_poll(original):
     return poll_one
 
 
+def several_secrets(original):
+    """A tenant's secret may be several, divided by a colon, each of which signs, as Scalelite has it (docs/tenants-README.md): with one
+    alone, a system would be shut out from the moment its secret is changed here until somebody changes it there too.
+
+    bbblb/web/bbbapi.py, require_bbb_query gives the whole text as the only secret.
+    """
+
+    def verify(action, query, secrets):
+        return original(action, query, [one for secret in secrets for one in secret.split(":") if one])
+
+    return verify
+
+
+def first_secret_signs(original):
+    """Callbacks are signed with the first of several secrets (bbblb/services/bbb.py would take the whole text for the key)."""
+
+    async def fire(self, callback, *arguments, **named):
+        known = SimpleNamespace(forward=callback.forward, tenant=SimpleNamespace(secret=callback.tenant.secret.partition(":")[0]))
+        await original(self, known, *arguments, **named)
+
+    return fire
+
+
 model.TenantOverride.apply = strict_clamp(model.TenantOverride.apply)
 model.Meeting.select = select_meetings(model.Meeting.select)
 MeetingPoller.poll_one = patient_poll(MeetingPoller.poll_one)
+bbbapi.verify_checksum_query = several_secrets(bbbapi.verify_checksum_query)
+BBBHelper.fire_signed_callback = first_secret_signs(BBBHelper.fire_signed_callback)
+BBBHelper.fire_analytics_callback = first_secret_signs(BBBHelper.fire_analytics_callback)
 # Two lines per node and poll say nothing; changes of a node's health are warnings and stay.
 logging.getLogger("bbblb.services.poller").setLevel(logging.WARNING)
 

@@ -10,7 +10,8 @@ Standard library only, one file. What the real node refuses, this refuses; rules
     bbb_double.py serve CONFIG.json            run a node
     bbb_double.py control METHOD PATH [JSON]   talk to the control side of a running node (--port, default 8099)
 
-CONFIG: secret, certificate, key; optional ca_file (authorities for callbacks), host, listen, port, control_port, checksums,
+CONFIG: secret, certificate, key; optional recordings (a directory, as /var/bigbluebutton), recording_formats, ca_file (authorities for
+callbacks), host, listen, port, control_port, checksums,
 default_duration, default_max_users, minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting),
 end_delay (seconds).
 """
@@ -18,17 +19,20 @@ end_delay (seconds).
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import hmac
 import http.client
 import http.server
 import json
+import pathlib
 import random
 import re
 import secrets
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -112,11 +116,112 @@ class Meeting:
     empty_since: float | None = None
     ending_at: float | None = None
     started: float = 0.0
+    marked: bool = False  # somebody pressed record, or recording began by itself
 
     @property
     def create_time(self) -> int:
         """Milliseconds, as everywhere in the API."""
         return int(self.created * 1000)
+
+
+STATES = ("published", "unpublished", "deleted")
+PLAYBACK = {"presentation": "/playback/presentation/2.3/{id}", "video": "/playback/video/{id}/"}
+
+
+@dataclass
+class Record:
+    """One recording as its metadata.xml files say; ``formats`` holds (format, link)."""
+
+    record_id: str
+    state: str
+    meeting_id: str
+    name: str
+    started: int
+    ended: int
+    participants: int
+    meta: dict[str, str]
+    formats: list[tuple[str, str]]
+
+    def describe(self) -> list[tuple[str, Any]]:
+        minutes = (self.ended - self.started) // 60000
+        return [
+            ("recordID", self.record_id), ("meetingID", self.meeting_id), ("internalMeetingID", self.record_id), ("name", self.name),
+            ("isBreakout", False), ("published", self.state == "published"), ("state", self.state), ("startTime", self.started),
+            ("endTime", self.ended), ("participants", self.participants), ("metadata", list(self.meta.items())),
+            ("playback", [("format", [("type", kind), ("url", link), ("processingTime", 1000), ("length", minutes)])
+                          for kind, link in self.formats]),
+        ]
+
+
+class Recordings:
+    """Recordings on disk, as bbb-web finds them: {published,unpublished,deleted}/FORMAT/ID/metadata.xml, raw data in recording/raw/ID.
+
+    Read anew for each call: what is laid there by other means is listed too (bbb-common-web, RecordingServiceFileImpl).
+    """
+
+    def __init__(self, root: str | None, formats: list[str]) -> None:
+        self.temporary = None if root else tempfile.TemporaryDirectory(prefix="bbb-double-")
+        self.root = pathlib.Path(root or (self.temporary.name if self.temporary else ""))
+        self.formats = formats
+
+    def files(self) -> list[tuple[str, str, pathlib.Path]]:
+        return [
+            (state, path.parent.parent.name, path)
+            for state in STATES for path in sorted((self.root / state).glob("*/*/metadata.xml"))
+        ]
+
+    def all(self) -> list[Record]:
+        found: dict[str, Record] = {}
+        for state, kind, path in self.files():
+            root = ET.parse(path).getroot()
+            record_id = root.findtext("id") or path.parent.name
+            meta = {element.tag: element.text or "" for element in root.iterfind("meta/*")}
+            record = found.setdefault(record_id, Record(
+                record_id, state, meta.get("meetingId", ""), meta.get("meetingName", ""), int(root.findtext("start_time") or 0),
+                int(root.findtext("end_time") or 0), int(root.findtext("participants") or 0), meta, []))
+            record.formats.append((kind, (root.findtext("playback/link") or "").strip()))
+        return sorted(found.values(), key=lambda record: record.started)
+
+    def process(self, meeting: Meeting, host: str) -> None:
+        raw = self.root / "recording" / "raw" / meeting.internal_id
+        raw.mkdir(parents=True, exist_ok=True)
+        (raw / "events.xml").write_text("<recording/>")
+        meta = {"meetingId": meeting.meeting_id, "meetingName": meeting.name, "isBreakout": "false", **meeting.metadata}
+        for kind in self.formats:
+            place = self.root / "published" / kind / meeting.internal_id
+            place.mkdir(parents=True, exist_ok=True)
+            root = fill(ET.Element("recording"), [
+                ("id", meeting.internal_id), ("state", "published"), ("published", True), ("start_time", meeting.create_time),
+                ("end_time", int(time.time() * 1000)), ("participants", len(meeting.attendees)), ("meta", list(meta.items())),
+                ("playback", [("format", kind), ("link", f"https://{host}{PLAYBACK[kind].format(id=meeting.internal_id)}"),
+                              ("processing_time", 1000), ("duration", 60000)]),
+            ])
+            (place / "metadata.xml").write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+            (place / "media.bin").write_bytes(b"media of " + meeting.internal_id.encode())
+
+    def move(self, record_id: str, state: str) -> None:
+        for old, kind, path in self.files():
+            if path.parent.name == record_id and old != state:
+                root = ET.parse(path)
+                for name, value in (("state", state), ("published", text(state == "published"))):
+                    element = root.find(name)
+                    if element is not None:
+                        element.text = value
+                root.write(path, encoding="utf-8", xml_declaration=True)
+                target = self.root / state / kind / record_id
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.parent.rename(target)
+
+    def update(self, record_id: str, meta: dict[str, str]) -> None:
+        for _state, _kind, path in self.files():
+            if path.parent.name == record_id:
+                root = ET.parse(path)
+                place = root.find("meta")
+                for name, value in meta.items() if place is not None else ():
+                    element = place.find(name)
+                    element = ET.SubElement(place, name) if element is None else element
+                    element.text = value
+                root.write(path, encoding="utf-8", xml_declaration=True)
 
 
 class Node:
@@ -133,12 +238,15 @@ class Node:
         self.meetings: dict[str, Meeting] = {}
         self.log: list[dict[str, Any]] = []
         self.callbacks: list[dict[str, Any]] = []
+        self.store = Recordings(config.get("recordings"), config.get("recording_formats", ["presentation"]))
         self.mode = "ok"
         self.release = threading.Event()
         self.calls: dict[str, Any] = {
             "create": self.create, "join": self.join, "end": self.end, "getMeetings": self.get_meetings,
             "getMeetingInfo": self.get_meeting_info, "isMeetingRunning": self.is_meeting_running,
-            "getRecordings": self.get_recordings, "insertDocument": self.insert_document, "sendChatMessage": self.send_chat_message,
+            "getRecordings": self.get_recordings, "publishRecordings": self.publish_recordings,
+            "deleteRecordings": self.delete_recordings, "updateRecordings": self.update_recordings,
+            "insertDocument": self.insert_document, "sendChatMessage": self.send_chat_message,
         }
 
     # -- checksum ------------------------------------------------------------------------------------------------------
@@ -179,21 +287,39 @@ class Node:
             )
             if due:
                 del self.meetings[meeting.meeting_id]
+                if meeting.recording and meeting.marked:
+                    self.store.process(meeting, self.host)
+                    self.tell_ready(meeting)
                 if meeting.ended_url:
                     threading.Thread(target=self.call_back, args=(meeting.ended_url, meeting.meeting_id), daemon=True).start()
 
     def call_back(self, url: str, meeting_id: str) -> None:
         """Tell whoever asked that a meeting has ended (meetingEndedURL: GET with meetingID and recordingmarks)."""
-        full = url + ("&" if "?" in url else "?") + urllib.parse.urlencode({"meetingID": meeting_id, "recordingmarks": "false"})
+        query = urllib.parse.urlencode({"meetingID": meeting_id, "recordingmarks": "false"})
+        self.send_callback(url + ("&" if "?" in url else "?") + query, None)
+
+    def send_callback(self, full: str, body: bytes | None) -> None:
+        """GET, or POST of a form, and remember how it was answered."""
         try:
             # Read anew each time: a lab's authority changes when it starts.
             context = ssl.create_default_context(cafile=self.config.get("ca_file"))
-            with urllib.request.urlopen(full, timeout=10, context=context) as answer:
+            with urllib.request.urlopen(full, body, timeout=10, context=context) as answer:
                 status: int | str = answer.status
         except Exception as error:
             status = str(error)
         with self.lock:
             self.callbacks.append({"time": time.time(), "url": full, "status": status})
+
+    def tell_ready(self, meeting: Meeting) -> None:
+        """The recording-ready callback: a form with a JWT (HS256) signed with the secret (post_publish_recording_ready_callback.rb)."""
+        url = meeting.metadata.get("bbb-recording-ready-url")
+        if url:
+            claims = {"meeting_id": meeting.meeting_id, "record_id": meeting.internal_id}
+            parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+            signature = hmac.digest(self.secret.encode(), b".".join(parts), "sha256")
+            token = b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")])
+            body = urllib.parse.urlencode({"signed_parameters": token.decode()}).encode()
+            threading.Thread(target=self.send_callback, args=(url, body), daemon=True).start()
 
     def find(self, parameters: dict[str, str]) -> Meeting:
         meeting_id = parameters.get("meetingID", "")
@@ -263,6 +389,7 @@ class Node:
             expire_unjoined=java_int(parameters.get("meetingExpireIfNoUserJoinedInMinutes"), 5),
             expire_empty=java_int(parameters.get("meetingExpireWhenLastUserLeftInMinutes"), 1),
             parent=parent,
+            marked=recording and java_bool("autoStartRecording", parameters.get("autoStartRecording")),
         )
         self.meetings[meeting_id] = meeting
         return self.created(meeting, "", "")
@@ -282,7 +409,8 @@ class Node:
         if meeting.ending_at is not None:
             raise Refusal("meetingForciblyEnded", "You can not join the meeting: it has been ended.")
         wanted = parameters.get("role", "").upper()
-        password = parameters.get("password")
+        # Greenlight sends an empty password beside the role (bigbluebutton-api-ruby, join_meeting_url).
+        password = parameters.get("password") or None
         if wanted in ("MODERATOR", "VIEWER") and password is None:
             role = wanted
         elif password == meeting.moderator_pw:
@@ -369,9 +497,52 @@ class Node:
         return success(running=bool(meeting and meeting.attendees))
 
     def get_recordings(self, parameters: dict[str, str], body: bytes) -> ET.Element:
+        """Published and unpublished ones unless a state is asked for; a recordID may be the beginning of one (development/api.md)."""
+        meetings = [one for one in parameters.get("meetingID", "").split(",") if one]
+        records = [one for one in parameters.get("recordID", "").split(",") if one]
+        states = [one for one in parameters.get("state", "").split(",") if one] or ["published", "unpublished"]
+        meta = {key[5:].lower(): value for key, value in parameters.items() if key.startswith("meta_")}
         answer = success()
-        ET.SubElement(answer, "recordings")
-        return fill(answer, [("messageKey", "noRecordings"), ("message", "There are no recordings for the meeting(s).")])
+        listed = ET.SubElement(answer, "recordings")
+        for record in self.store.all():
+            if (
+                (not meetings or record.meeting_id in meetings)
+                and (not records or any(record.record_id.startswith(one) for one in records))
+                and ("any" in states or record.state in states)
+                and all(record.meta.get(key) == value for key, value in meta.items())
+            ):
+                fill(ET.SubElement(listed, "recording"), record.describe())
+        if not len(listed):
+            fill(answer, [("messageKey", "noRecordings"), ("message", "There are no recordings for the meeting(s).")])
+        return answer
+
+    def recordings_named(self, parameters: dict[str, str]) -> list[str]:
+        wanted = [one for one in parameters.get("recordID", "").split(",") if one]
+        if not wanted:
+            raise Refusal("missingParamRecordID", "You must specify a recordID.")
+        known = {record.record_id for record in self.store.all()}
+        if not known & set(wanted):
+            raise Refusal("notFound", "We could not find recordings")
+        return [one for one in wanted if one in known]
+
+    def publish_recordings(self, parameters: dict[str, str], body: bytes) -> ET.Element:
+        publish = parameters.get("publish", "")
+        if not publish:
+            raise Refusal("missingParamPublish", "You must specify a publish value true or false.")
+        for record_id in self.recordings_named(parameters):
+            self.store.move(record_id, "published" if publish.lower() == "true" else "unpublished")
+        return success(published=publish.lower() == "true")
+
+    def delete_recordings(self, parameters: dict[str, str], body: bytes) -> ET.Element:
+        for record_id in self.recordings_named(parameters):
+            self.store.move(record_id, "deleted")
+        return success(deleted=True)
+
+    def update_recordings(self, parameters: dict[str, str], body: bytes) -> ET.Element:
+        meta = {key[5:].lower(): value for key, value in parameters.items() if key.startswith("meta_")}
+        for record_id in self.recordings_named(parameters):
+            self.store.update(record_id, meta)
+        return success(updated=True)
 
     def insert_document(self, parameters: dict[str, str], body: bytes) -> ET.Element:
         self.find(parameters)
@@ -564,6 +735,9 @@ class ControlHandler(http.server.BaseHTTPRequestHandler):
                 }
                 node.present(meeting)
                 return {"participantCount": len(meeting.attendees)}
+            case "POST", "/record":
+                node.meetings[given["meetingID"]].marked = True
+                return {}
             case "POST", "/end":
                 node.meetings[given["meetingID"]].ending_at = 0.0
                 node.settle()

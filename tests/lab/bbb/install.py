@@ -13,6 +13,7 @@ CONFIG = "/etc/meet-coop/bbb-double.json"
 PROGRAM = "/usr/local/lib/bbb-double/bbb_double.py"
 UNIT = "/etc/systemd/system/bbb-double.service"
 CONTROL_PORT = 8099
+RECORDINGS = "/var/bigbluebutton"
 CA_FILE = "/etc/meet-coop/ca-bundle.pem"
 """Whom the node trusts when it calls back; the lab's bundle, as on every host."""
 
@@ -42,6 +43,7 @@ def files(
 ) -> dict[str, tuple[str, int]]:
     """Path -> (content, mode) of everything the double needs on its host besides its certificate."""
     config = {"secret": secret, "host": host, "certificate": certificate, "key": key, "ca_file": CA_FILE, "control_port": CONTROL_PORT}
+    config["recordings"] = RECORDINGS
     return {
         CONFIG: (json.dumps(config, indent=2) + "\n", 0o600),
         PROGRAM: ((Path(__file__).parent / "bbb_double.py").read_text(encoding="utf-8"), 0o755),

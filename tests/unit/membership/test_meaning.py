@@ -56,6 +56,8 @@ def test_everything_is_filled_in() -> None:
         "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
         "fair_use": {"participants": 0, "meetings": 0},
         "record": False,
+        "server": None,
+        "cms": [],
         "branding": {
             "primary_color": "#467fcf",
             "primary_color_light": "#e8eff9",

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A BigBlueButton server that is in no pool: the double on the lab's services host, beside everything that runs there."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.lab.bbb import install
+
+from .lab import RunningLab
+
+HOST = "services"
+DOMAIN = "services.lab.test"
+CERTIFICATE, KEY = "/etc/lab/services.crt", "/etc/lab/services.key"
+
+
+def provide(lab: RunningLab, secret: str) -> None:
+    """Run it, with nothing in it."""
+    for path, (content, mode) in install.files(secret, DOMAIN, certificate=CERTIFICATE, key=KEY).items():
+        folder, name = shlex.quote(str(Path(path).parent)), shlex.quote(path)
+        done = lab.exec(HOST, ["sh", "-c", f"umask 077; mkdir -p -m 755 {folder} && cat > {name} && chmod {mode:o} {name}"], content)
+        assert done.returncode == 0, done.stderr
+    for command in install.COMMANDS:
+        done = lab.exec(HOST, list(command))
+        assert done.returncode == 0, done.stderr
+    lab.wait_for(HOST, f"python3 {install.PROGRAM} control GET / >/dev/null 2>&1", 20)
+
+
+def remove(lab: RunningLab) -> None:
+    """Take it away; the services host is as it was."""
+    lab.exec(HOST, ["systemctl", "disable", "--now", "bbb-double.service"])
+    lab.exec(HOST, ["rm", "-rf", install.CONFIG, install.UNIT, str(Path(install.PROGRAM).parent), "/var/bigbluebutton"])
+    lab.exec(HOST, ["systemctl", "daemon-reload"])
+
+
+def control(lab: RunningLab, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """The double's control side."""
+    done = lab.exec(HOST, ["python3", install.PROGRAM, "control", method, path, json.dumps(body or {})])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
