@@ -34,7 +34,7 @@ HOST_PACKAGES = (
     "acl", "age", "bind9", "caddy", "curl", "docker-cli", "docker-registry", "docker.io", "dovecot-imapd", "iptables", "iputils-ping",
     "knot", "knot-dnsutils", "locales", "nftables", "openssh-server", "openssl", "pebble", "postgresql", "procps", "python3-aiosmtpd",
     "python3-dnspython", "python3-docker", "python3-pip", "python3-psycopg", "python3-psycopg2", "python3-requests", "python3-venv",
-    "redis-server", "redis-tools", "restic", "sudo", "unbound", "xz-utils",
+    "python3-yaml", "redis-server", "redis-tools", "restic", "sudo", "unbound", "xz-utils",
 )
 
 QUIET_UNITS = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer", "man-db.timer")

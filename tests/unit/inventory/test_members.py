@@ -324,7 +324,7 @@ def test_nothing_in_the_file_is_run(put: Callable[..., pathlib.Path], tmp_path: 
 def test_the_example_and_the_lab_are_good(shown: list[str]) -> None:
     assert {"sunflower", "sunflower-training", "agaric", "cafe-team", "host1"} == set(inventory(ROOT / "inventories" / "example").hosts)
     lab = inventory(ROOT / "inventories" / "lab")
-    assert {"sunflower", "sunflower-training", "rosa", "cafe", "host1", "pool", "node1", "node2"} <= set(lab.hosts)
+    assert {"sunflower", "sunflower-training", "rosa", "cafe", "host1", "pool", "node1", "node2", "node3"} <= set(lab.hosts)
     assert shown == []
 
 
