@@ -385,9 +385,11 @@ def _open(path: tuple[str, ...], known: Mapping[tuple[str, ...], t.Any]) -> bool
     """Whether a package's file has this path, or leaves open what stands at it (an empty section, or nothing, above it)."""
     if path in known:
         return True
-    return any(path[:length] in known and known[path[:length]] in (None, {}) for length in range(1, len(path))) or (
-        bool(path) and path[0] == "steps" and ("steps",) in known
-    )
+    above = [path[:length] for length in range(1, len(path)) if path[:length] in known]
+    if above == [("steps",)]:
+        # Its names are those of recording formats.
+        return True
+    return any(known[one] in (None, {}) and not any(len(other) > len(one) and other[: len(one)] == one for other in known) for one in above)
 
 
 def _cron(plan: Plan, observed: Observed, wanted: Mapping[str, int | None]) -> None:

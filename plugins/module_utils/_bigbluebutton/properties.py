@@ -120,7 +120,9 @@ def _unescape(text: str, where: str, line: int) -> str:
             raise CoopError(f"{where}:{line + 1} has \\u without four hexadecimal digits; write the character itself or correct it")
         return _ESCAPES.get(match[2], match[2])
 
-    return re.sub(r"\\(?:u([0-9A-Fa-f]{4})|(.)|$)", lambda match: one(match) if match[1] or match[2] else "", text, flags=re.DOTALL)
+    plain = re.sub(r"\\(?:u([0-9A-Fa-f]{4})|(.)|$)", lambda match: one(match) if match[1] or match[2] else "", text, flags=re.DOTALL)
+    # Java writes characters beyond the first 65,536 as two halves.
+    return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _escape(value: str) -> str:

@@ -46,10 +46,11 @@ def merged(before: t.Mapping[str, t.Any], wanted: t.Mapping[str, t.Any]) -> dict
     for key, value in wanted.items():
         if value is None:
             after.pop(key, None)
+        elif isinstance(value, dict) and isinstance(after.get(key), dict):
+            after[key] = merged(after[key], value)
         elif isinstance(value, dict):
-            inner = merged(after[key] if isinstance(after.get(key), dict) else {}, value)
-            if inner or after.get(key) or not _removes(value):
-                after[key] = inner
+            if not _removes(value):
+                after[key] = merged({}, value)
         else:
             after[key] = value
     return after
@@ -65,6 +66,8 @@ def merge(text: str, wanted: t.Mapping[str, t.Any], where: str) -> str:
     if root is None or not root.value:
         kept = "" if root is not None else text
         result = kept + ("\n" if kept and not kept.endswith("\n") else "") + _block(expected, 0)
+    elif root.flow_style:
+        result = text[: root.start_mark.index] + _block(expected, 0).rstrip("\n") + text[root.end_mark.index :]
     else:
         edits: list[tuple[int, int, str]] = []
         _merge(text, root, wanted, edits)
@@ -97,7 +100,7 @@ def same(one: t.Any, other: t.Any) -> bool:
 
 
 def _tangled(where: str) -> CoopError:
-    return CoopError(f"{where} is written in a way that cannot be changed safely (anchors, duplicate keys, several documents or tabs); "
+    return CoopError(f"{where} is written in a way that cannot be changed safely (with anchors, or several documents); "
                      "write the wanted settings there by hand, or start from an empty file")  # fmt: skip
 
 
@@ -121,10 +124,13 @@ def _merge(text: str, mapping: t.Any, wanted: t.Mapping[str, t.Any], edits: list
             edits.append((_line_start(text, key.start_mark.index), _after_line(text, _end(old)), ""))
             continue
         nested = isinstance(old, yaml.MappingNode)
-        if nested and isinstance(value, dict) and not old.flow_style and old.value:
+        # One that would be left empty has to be written as {}: nothing behind a colon is null.
+        if nested and isinstance(value, dict) and not old.flow_style and old.value and merged(_load(text, old), value):
             _merge(text, old, value, edits)
             continue
         loaded = _load(text, old)
+        if isinstance(value, dict) and not isinstance(loaded, dict) and _removes(value):
+            continue
         after = merged(loaded if isinstance(loaded, dict) else {}, value) if isinstance(value, dict) else value
         if same(loaded, after):
             continue

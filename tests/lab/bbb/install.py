@@ -63,7 +63,7 @@ COMMANDS = (
     ("sh", "-c", "id -u bigbluebutton >/dev/null 2>&1 || useradd --system --user-group --no-create-home bigbluebutton"),
     ("sh", "-c", "cd /etc/bigbluebutton && chgrp bigbluebutton *.properties *.conf"),
     # A lab of before had a unit of this name, which is another name of bbb-web.service now.
-    ("sh", "-c", f"cd /etc/systemd/system; [ ! -f {OLD_UNIT} ] || [ -L {OLD_UNIT} ] || systemctl disable -q --now {OLD_UNIT}; rm -f {OLD_UNIT}"),
+    ("sh", "-c", f"cd /etc/systemd/system; [ -L {OLD_UNIT} ] || systemctl disable -q --now {OLD_UNIT} 2>/dev/null; rm -f {OLD_UNIT}"),
     ("systemctl", "daemon-reload"),
     ("systemctl", "enable", "--quiet", "bigbluebutton.target", "bbb-web.service", *(f"{unit}.service" for unit in disk.UNITS)),
     ("systemctl", "restart", "bigbluebutton.target"),
