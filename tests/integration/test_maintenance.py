@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.ansible import INVENTORY, ROOT, environment
 from tests.support.lab import RunningLab
-from tests.support.people import HOLDS, People, all_in_service
+from tests.support.people import HOLDS, People, Stream, all_in_service
 from tests.support.pool import NODES, Pool, provide
 
 Module = Callable[..., dict[str, Any]]

@@ -218,9 +218,12 @@ def test_without_bigbluebutton_it_says_so(tmp_path: Path) -> None:
 def test_what_systemctl_and_bbb_conf_say_is_understood() -> None:
     said = ("Id=bbb-web.service\nLoadState=loaded\nActiveState=active\nActiveEnterTimestampMonotonic=5000000\n\n"
             "Id=nginx.service\nLoadState=not-found\nActiveState=inactive\nActiveEnterTimestampMonotonic=0\n\n"
-            "Id=freeswitch.service\nLoadState=loaded\nActiveState=failed\nActiveEnterTimestampMonotonic=0\n")  # fmt: skip
-    units = host.units(["bbb-web", "nginx", "freeswitch"], lambda _argv, _timeout: said)
-    assert set(units) == {"bbb-web", "freeswitch"} and units["bbb-web"].works and not units["freeswitch"].works
+            "Id=freeswitch.service\nLoadState=loaded\nActiveState=failed\nUnitFileState=disabled\nActiveEnterTimestampMonotonic=0\n\n"
+            "Id=bbb-webhooks.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\n\n"
+            "Id=bbb-pads.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n\n")  # fmt: skip
+    units = host.units(["bbb-web", "nginx", "freeswitch", "bbb-webhooks", "bbb-pads"], lambda _argv, _timeout: said)
+    assert {name: unit.works for name, unit in units.items()} == {
+        "bbb-web": True, "freeswitch": False, "bbb-webhooks": True, "bbb-pads": False}  # fmt: skip
     assert units["bbb-web"].since is not None and units["freeswitch"].since is None
     said = "\x1b[1m# not this\x1b[0m\n\n# Potential problems described below\n\n# Error: one\n#   goes on\n\n# Warning: two\n"
     assert host.problems(lambda _argv, _timeout: said) == ["Error: one goes on", "Warning: two"]

@@ -36,10 +36,12 @@ class Unit:
     name: str
     active: str
     since: float | None
+    wanted: bool = True
+    """Whether it starts with the host; one that is disabled or masked is off on purpose, as units of recordings may be."""
 
     @property
     def works(self) -> bool:
-        return self.active == "active"
+        return self.active == "active" or (self.active == "inactive" and not self.wanted)
 
 
 def run(argv: t.Sequence[str], timeout: float) -> str:
@@ -67,7 +69,7 @@ def release(path: str = RELEASE_FILE) -> str | None:
 
 def units(names: t.Iterable[str] = UNITS, command: Run = run) -> dict[str, Unit]:
     """The units that are there, by name without .service. Raises CoopError when systemd does not answer."""
-    argv = ["systemctl", "show", "--property=Id,LoadState,ActiveState,ActiveEnterTimestampMonotonic", "--", *map(_full, names)]
+    argv = ["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState,ActiveEnterTimestampMonotonic", "--", *map(_full, names)]
     # systemd's monotonic clock is this one, counted from the boot; the files' times are wall clock.
     booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
     found = {}
@@ -77,8 +79,9 @@ def units(names: t.Iterable[str] = UNITS, command: Run = run) -> dict[str, Unit]
             continue
         name = given["Id"].removesuffix(".service")
         entered = int(given.get("ActiveEnterTimestampMonotonic") or 0)
-        active = given.get("ActiveState", "unknown") if given["LoadState"] == "loaded" else "masked"
-        found[name] = Unit(name, active, booted + entered / 1e6 if active == "active" and entered else None)
+        active = given.get("ActiveState", "unknown")
+        wanted = given.get("UnitFileState") not in ("disabled", "masked")
+        found[name] = Unit(name, active, booted + entered / 1e6 if active == "active" and entered else None, wanted)
     return found
 
 
