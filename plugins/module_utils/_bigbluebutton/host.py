@@ -69,7 +69,8 @@ def release(path: str = RELEASE_FILE) -> str | None:
 
 def units(names: t.Iterable[str] = UNITS, command: Run = run) -> dict[str, Unit]:
     """The units that are there, by name without .service. Raises CoopError when systemd does not answer."""
-    argv = ["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState,ActiveEnterTimestampMonotonic", "--", *map(_full, names)]
+    asked = "Id,LoadState,ActiveState,UnitFileState,ActiveEnterTimestampMonotonic"
+    argv = ["systemctl", "show", f"--property={asked}", "--", *map(_full, names)]
     # systemd's monotonic clock is this one, counted from the boot; the files' times are wall clock.
     booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
     found = {}
