@@ -51,7 +51,8 @@ def node(lab: RunningLab) -> Iterator[Node]:
 
 
 def test_exit_statuses_say_nothing(node: Node) -> None:
-    statuses = {call: node.run(f"bbb-conf {call}").returncode for call in ("", "--nonsense", "--version", "--status", "--secret", "--check")}
+    calls = ("", "--nonsense", "--version", "--status", "--secret", "--check")
+    statuses = {call: node.run(f"bbb-conf {call}").returncode for call in calls}
     assert statuses == {"": 1, "--nonsense": 1, "--version": 0, "--status": 0, "--secret": 0, "--check": 0}
     assert node.run("bbb-conf --status", user="bigbluebutton").returncode == 1, "not root"
     node.run(f"touch {FAILS}")
