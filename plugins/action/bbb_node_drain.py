@@ -10,6 +10,7 @@ import copy
 import time
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -17,6 +18,8 @@ from ansible.utils.display import Display
 from ansible_collections.meet.coop.plugins.module_utils._pool.drain import DRAIN_ARGUMENTS
 
 MODULE = "meet.coop.bbb_node_drain"
+PATIENCE = 300
+"""Seconds for which the pool host may be out of reach while meetings are waited for, as when it reboots. The node stays out meanwhile."""
 display = Display()
 
 
@@ -34,9 +37,10 @@ class ActionModule(ActionBase):
         result = self._look(asked, task_vars)
         if result.get("failed") or asked.get("state") == "returned" or self._task.check_mode:
             return result
-        first, shown = result, ""
+        first, shown, fault = result, "", ""
         # The module has found nothing wrong with them.
         options = ArgumentSpecValidator(DRAIN_ARGUMENTS).validate(copy.deepcopy(asked)).validated_parameters
+        lost: float | None = None
         while not result["drained"]:
             waited = time.monotonic() - begun
             left = result["fault"] or f"{result['meetings']} meetings with {result['participants']} people left"
@@ -46,13 +50,23 @@ class ActionModule(ActionBase):
                 shown = left
                 display.display(f"{asked['domain']}: {left}; waiting {waited / 60:.0f} of {options['timeout'] / 60:.0f} minutes")
             time.sleep(min(options["poll"], max(0.1, options["timeout"] - waited)))
-            result = self._look(asked, task_vars)
-            if result.get("failed"):
-                return result
+            look = self._look(asked, task_vars)
+            if not look.get("failed"):
+                result, lost = look, None
+                continue
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > PATIENCE:
+                return look
+            if fault != look.get("msg"):
+                fault = look.get("msg", "")
+                display.display(f"{asked['domain']}: it stays out of the pool, whose host cannot be asked now: {fault}")
         return {**result, "changed": first["changed"], "diff": first["diff"], "seconds": int(time.monotonic() - begun)}
 
     def _look(self, asked: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        found: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=dict(asked), task_vars=task_vars)
+        try:
+            found: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=dict(asked), task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            return {"failed": True, "unreachable": True, "msg": str(error)}
         return found
 
     def _give_up(

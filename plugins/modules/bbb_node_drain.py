@@ -142,6 +142,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import Client
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, live, prove
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._pool import holds
 from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.drain import DRAIN_ARGUMENTS, Drained, put_back, take_out
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Node
@@ -169,7 +170,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     seen = drained.live or Live()
     empty = seen.empty or (seen.fault is not None and params["unreachable"] == "empty")
     if empty and not check_mode:
-        take_out(*which, params["hold_for"], Fraction(0), lambda _node: seen)
+        with engine.exclusive():
+            holds.lengthen(params["domain"], params["holder"], int(time.time()) + params["hold_for"])
     return {
         **_changes(drained),
         "drained": empty,

@@ -193,7 +193,7 @@ def test_deactivations_do_not_reach_pebble(lab: RunningLab) -> None:
         assert "urn:ietf:params:acme:error" in passed and "deactivates" not in passed
 
 
-@pytest.mark.parametrize("host", ["services", "pool", "node1", "node2", "host1"])
+@pytest.mark.parametrize("host", ["services", "pool", "node1", "node2", "node3", "host1"])
 def test_every_host_has_the_bundle_of_the_day(lab: RunningLab, host: str) -> None:
     with open(lab.ca_file, encoding="ascii") as file:
         authorities = [part + "-----END CERTIFICATE-----" for part in file.read().split("-----END CERTIFICATE-----")[:-1]]
@@ -204,7 +204,7 @@ def test_every_host_has_the_bundle_of_the_day(lab: RunningLab, host: str) -> Non
 
 
 def test_nodes_speak_the_api_with_a_certificate_of_the_lab(lab: RunningLab) -> None:
-    for node in ("node1", "node2"):
+    for node in ("node1", "node2", "node3"):
         with socket.create_connection((lab.ip(node), 443), timeout=5) as plain:
             trust(lab).wrap_socket(plain, server_hostname=f"{node}.lab.test").close()
         done = lab.exec("pool", ["curl", "-sS", "--fail", f"https://{node}.lab.test/bigbluebutton/api/"])
@@ -314,13 +314,13 @@ def test_a_service_that_fell_is_seen_and_started_again(lab: RunningLab) -> None:
 def test_status_says_every_host(lab: RunningLab) -> None:
     done = subprocess.run([sys.executable, "-m", "tests.lab", "status"], cwd=REPOSITORY, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["HOST", "services", "pool", "node1", "node2", "host1"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["HOST", "services", "pool", "node1", "node2", "node3", "host1"]
 
 
 def test_an_unknown_host_is_one_clear_line(lab: RunningLab) -> None:
     done = subprocess.run([sys.executable, "-m", "tests.lab", "up", "nowhere"], cwd=REPOSITORY, text=True, capture_output=True, check=False)
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.splitlines() == [f"lab {lab.name}: no such host: nowhere (there are services, pool, node1, node2, host1)"]
+    assert done.stderr.splitlines() == [f"lab {lab.name}: no such host: nowhere (there are services, pool, node1, node2, node3, host1)"]
 
 
 def test_secrets_are_for_their_owner_only(lab: RunningLab) -> None:

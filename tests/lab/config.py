@@ -44,9 +44,12 @@ HOSTS: dict[str, Host] = {
         Host("pool", 20),
         Host("node1", 31),
         Host("node2", 32),
+        Host("node3", 33),
         Host("host1", 41, volumes=("/var/lib/docker",), containers=True),
     )
 }
+NODES = tuple(name for name in HOSTS if name.startswith("node"))
+"""Those that the BigBlueButton double runs on."""
 RESOLVER_OFFSET = 11
 SECOND_DNS_OFFSET = 12
 

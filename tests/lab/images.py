@@ -35,8 +35,7 @@ HOST_PACKAGES = (
     "knot", "knot-dnsutils", "locales", "nftables", "openssh-server", "openssl", "pebble", "postgresql", "procps", "prometheus",
     "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter", "python3-aiosmtpd", "python3-bcrypt",
     "python3-dnspython", "python3-docker", "python3-pip", "python3-prometheus-client", "python3-psycopg", "python3-psycopg2",
-    "python3-requests", "python3-venv",
-    "redis-server", "redis-tools", "restic", "sudo", "unbound", "xz-utils",
+    "python3-requests", "python3-venv", "python3-yaml", "redis-server", "redis-tools", "restic", "sudo", "unbound", "xz-utils",
 )
 
 QUIET_UNITS = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "dpkg-db-backup.timer", "man-db.timer")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from . import hosts
 from .bbb import install
-from .config import Lab
+from .config import NODES, Lab
 from .hosts import File
 
-SECRETS = ("node1", "node2")
+SECRETS = NODES
 CERTIFICATE, KEY = "/etc/meet-coop/node.crt", "/etc/meet-coop/node.key"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .config import HOST_IMAGE, Lab
+from .config import HOST_IMAGE, NODES, Lab
 from .engine import run
 from .images import RUN_OPTIONS
 
@@ -46,8 +46,7 @@ def ensure(lab: Lab) -> Path:
     services = [f"DNS:{name}.lab.test" for name in ("services", "ns1", "smtp", "imap", "mail", "acme")]
     wanted = {
         "services": [*services, f"IP:{lab.address('services')}"],
-        "node1": ["DNS:node1.lab.test", f"IP:{lab.address('node1')}"],
-        "node2": ["DNS:node2.lab.test", f"IP:{lab.address('node2')}"],
+        **{node: [f"DNS:{node}.lab.test", f"IP:{lab.address(node)}"] for node in NODES},
     }
     if all((place / f"{name}.crt").exists() for name in ("ca", *wanted)):
         return place

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from .config import ACCOUNTS, Lab
+from .config import ACCOUNTS, NODES, Lab
 
 
 def _password() -> str:
@@ -28,7 +28,7 @@ def _wanted() -> dict[str, dict[str, Callable[[], str]]]:
         "tsig": {"coop": _tsig, "rosa": _tsig, "lab": _tsig, "bind": _tsig, "writer": _tsig},
         "smtp": {name: _password for name in ACCOUNTS},
         "imap": {"verify": _password},
-        "bbb": {"node1": lambda: secrets.token_hex(20), "node2": lambda: secrets.token_hex(20)},
+        "bbb": {node: lambda: secrets.token_hex(20) for node in NODES},
     }
 
 

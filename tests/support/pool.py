@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.lab.config import NODES
+
 from .ansible import INVENTORY, ROOT, environment
 from .lab import RunningLab
 
@@ -26,7 +28,6 @@ DOMAIN = "pool.meet.test"
 COMMAND = "/opt/bbblb/venv/bin/bbblb"
 CONFIG = "/etc/bbblb/bbblb.conf"
 DOUBLE = "/usr/local/lib/bbb-double/bbb_double.py"
-NODES = ("node1", "node2")
 
 
 @dataclass

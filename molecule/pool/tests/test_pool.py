@@ -36,7 +36,7 @@ def test_the_configuration_with_its_secret_is_closed(pool: testinfra.host.Host) 
 
 def test_both_nodes_are_in_service(pool: testinfra.host.Host) -> None:
     listed = pool.check_output("runuser -u bbblb -- /opt/bbblb/venv/bin/bbblb -C /etc/bbblb/bbblb.conf server stats")
-    for node in ("node1.lab.test", "node2.lab.test"):
+    for node in ("node1.lab.test", "node2.lab.test", "node3.lab.test"):
         assert [line for line in listed.splitlines() if node in line and "True" in line and "available" in line], listed
 
 

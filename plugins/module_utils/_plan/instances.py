@@ -177,7 +177,7 @@ class _Look:
     def secrets_kept(self, params: Mapping[str, Any], register: str) -> list[str]:
         wanted, account = _secrets.rules(params["secrets"]), _secrets.account(params["manifest"])
         observed = _secrets.observe(params["path"])
-        plan = _secrets.diff(observed, wanted, params["rotate"], params["stage"], params["promote"])
+        plan = _secrets.diff(observed, wanted, params["rotate"], params["stage"], params["promote"], params["remove"])
         values = _secrets.generate(plan, observed, wanted)
         self.secrets |= {value for value in values.values() if len(value) >= 8}
         self.known[register] = {"secrets": values}
@@ -190,7 +190,7 @@ class _Look:
             reasons.append(f"its directory has mode {observed.directory_mode or 'none, it is missing'}")
         if plan.leftovers:
             reasons.append("leftovers of a run that was killed")
-        if plan.rotate or plan.stage or plan.promote:
+        if plan.rotate or plan.stage or plan.promote or plan.remove:
             reasons.append("secrets to be changed")
         if account is not None and _secrets.differ(*_secrets.entries(params["path"], plan, values, account)):
             reasons.append("its manifest differs")

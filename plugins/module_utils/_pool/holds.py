@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import typing as t
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
@@ -51,6 +51,20 @@ def read(path: str = PATH) -> dict[str, Hold]:
         raise CoopError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CoopError(f"{path} is damaged: see which nodes are in maintenance, remove it and run again") from error
+
+
+def lengthen(domain: str, holder: str, until: int, path: str = PATH) -> None:
+    """Keep a node out for its holder until then (Unix time, seconds). Raises CoopError when it is not, or not any more, the holder's.
+
+    Called with the pool locked, as read() and write() are.
+    """
+    found = read(path)
+    mine = found.get(domain)
+    if mine is None or mine.holder != holder:
+        raise CoopError(
+            f"node {domain} is {f'held by {mine.holder}' if mine else 'not held any more'}, so {holder} cannot go on with it; run again"
+        )
+    write({**found, domain: replace(mine, until=until)}, path)
 
 
 def write(holds: t.Mapping[str, Hold], path: str = PATH) -> None:

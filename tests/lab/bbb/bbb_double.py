@@ -10,9 +10,10 @@ Standard library only, one file. What the real node refuses, this refuses; rules
     bbb_double.py serve CONFIG.json            run a node
     bbb_double.py control METHOD PATH [JSON]   talk to the control side of a running node (--port, default 8099)
 
-CONFIG: secret, certificate, key; optional recordings (a directory, as /var/bigbluebutton), recording_formats, ca_file (authorities for
-callbacks), host, listen, port, control_port, checksums,
-default_duration, default_max_users, minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting),
+CONFIG: secret, certificate, key; in place of the secret "properties", the files of bbb-web's properties, the package's first, which are
+read when the node starts for the secret, the checksums and the defaults of meetings. Optional: recordings (a directory, as
+/var/bigbluebutton), recording_formats, ca_file (authorities for callbacks), release (the release file), host, listen, port, control_port,
+checksums, default_duration, default_max_users, minute_seconds (how long a minute lasts, for tests that wait for the end of a meeting),
 end_delay (seconds).
 """
 
@@ -82,6 +83,29 @@ def java_bool(name: str, value: str | None) -> bool:
     if value and value.lower() not in ("true", "false", "0", "1"):
         raise Refusal("validationError", f"{name} must be a boolean value (true or false)")
     return (value or "").lower() == "true"
+
+
+def from_properties(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of the configuration that bbb-web takes from its properties; a later file takes the place of an earlier one."""
+    found: dict[str, str] = {}
+    for path in config.get("properties", ()):
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                name, equals, value = line.strip().partition("=")
+                if equals and not name.startswith(("#", "!")):
+                    found[name.strip()] = value.strip()
+    if not found:
+        return {}
+    return {
+        "secret": found["securitySalt"],
+        "checksums": [name.strip() for name in found["supportedChecksumAlgorithms"].split(",")],
+        "default_duration": java_int(found.get("defaultMeetingDuration"), 0),
+        "default_max_users": java_int(found.get("defaultMaxUsers"), 0),
+        "expire_unjoined": java_int(found.get("meetingExpireIfNoUserJoinedInMinutes"), 5),
+        "expire_empty": java_int(found.get("meetingExpireWhenLastUserLeftInMinutes"), 1),
+        "no_recording": found.get("disableRecordingDefault") == "true",
+        "reveal_version": found.get("allowRevealOfBBBVersion") == "true",
+    }
 
 
 @dataclass
@@ -228,6 +252,7 @@ class Node:
     """The meetings of one node and the rules about them. All methods expect the lock to be held."""
 
     def __init__(self, config: dict[str, Any]) -> None:
+        config = {**from_properties(config), **config}
         self.config = config
         self.secret: str = config["secret"]
         self.checksums: list[str] = config.get("checksums", list(ALGORITHMS.values()))
@@ -248,6 +273,13 @@ class Node:
             "deleteRecordings": self.delete_recordings, "updateRecordings": self.update_recordings,
             "insertDocument": self.insert_document, "sendChatMessage": self.send_chat_message,
         }
+
+    def version(self) -> str:
+        """What the root tells of the release."""
+        if not self.config.get("reveal_version"):
+            return ""
+        with open(self.config["release"], encoding="utf-8") as stream:
+            return stream.read().strip().rpartition("=")[2]
 
     # -- checksum ------------------------------------------------------------------------------------------------------
 
@@ -381,13 +413,16 @@ class Node:
             created=now,
             duration=java_int(parameters.get("duration"), int(self.config.get("default_duration", 0))),
             max_users=java_int(parameters.get("maxParticipants"), int(self.config.get("default_max_users", 0))),
-            recording=recording,
+            # disableRecordingDefault beats record=true (bigbluebutton.properties).
+            recording=recording and not self.config.get("no_recording"),
             voice_bridge=bridge or str(random.randint(10000, 99999)),
             metadata=metadata,
             parameters=dict(parameters),
             ended_url=parameters.get("meetingEndedURL"),
-            expire_unjoined=java_int(parameters.get("meetingExpireIfNoUserJoinedInMinutes"), 5),
-            expire_empty=java_int(parameters.get("meetingExpireWhenLastUserLeftInMinutes"), 1),
+            expire_unjoined=java_int(
+                parameters.get("meetingExpireIfNoUserJoinedInMinutes"), int(self.config.get("expire_unjoined", 5))),
+            expire_empty=java_int(
+                parameters.get("meetingExpireWhenLastUserLeftInMinutes"), int(self.config.get("expire_empty", 1))),
             parent=parent,
             marked=recording and java_bool("autoStartRecording", parameters.get("autoStartRecording")),
         )
@@ -652,7 +687,7 @@ class ApiHandler(http.server.BaseHTTPRequestHandler):
             raise Refusal("internalError", "broken on purpose")
         if call == "":
             # The root needs no checksum; the version is hidden while allowRevealOfBBBVersion is false (the default).
-            return success(version="2.0", apiVersion="2.0", bbbVersion="")
+            return success(version="2.0", apiVersion="2.0", bbbVersion=node.version())
         handler = node.calls.get(call)
         if handler is None or (call == "join" and self.command != "GET"):
             raise Refusal("unsupportedRequest", "This request is not supported.")

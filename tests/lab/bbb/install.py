@@ -9,9 +9,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from . import disk
+
 CONFIG = "/etc/meet-coop/bbb-double.json"
 PROGRAM = "/usr/local/lib/bbb-double/bbb_double.py"
-UNIT = "/etc/systemd/system/bbb-double.service"
+OLD_UNIT = "bbb-double.service"
+CONF = "/usr/local/lib/bbb-double/bbb_conf.py"
 CONTROL_PORT = 8099
 RECORDINGS = "/var/bigbluebutton"
 CA_FILE = "/etc/meet-coop/ca-bundle.pem"
@@ -19,22 +22,52 @@ CA_FILE = "/etc/meet-coop/ca-bundle.pem"
 
 SERVICE = f"""\
 [Unit]
-Description=Double of a BigBlueButton node
-After=network.target
+Description=BigBlueButton's web application (the double)
+After=network.target bbb-apps-akka.service
+PartOf=bigbluebutton.target bbb-apps-akka.service
 
 [Service]
+ExecStartPre=/usr/sbin/runuser -u bigbluebutton -- test -r {disk.WEB}
 ExecStart=/usr/bin/python3 -B {PROGRAM} serve {CONFIG}
 Restart=always
 RestartSec=1
+
+[Install]
+WantedBy=bigbluebutton.target
+Alias=bbb-double.service
+"""
+
+READER = """\
+[Unit]
+Description={unit} (the double)
+PartOf=bigbluebutton.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+User=bigbluebutton
+ExecStart=/usr/bin/python3 -B {program} unit {unit} {files}
+
+[Install]
+WantedBy=bigbluebutton.target
+"""
+
+TARGET = """\
+[Unit]
+Description=BigBlueButton (the double)
 
 [Install]
 WantedBy=multi-user.target
 """
 
 COMMANDS = (
+    ("sh", "-c", "id -u bigbluebutton >/dev/null 2>&1 || useradd --system --user-group --no-create-home bigbluebutton"),
+    ("sh", "-c", "cd /etc/bigbluebutton && chgrp bigbluebutton *.properties *.conf"),
+    # A lab of before had a unit of this name, which is another name of bbb-web.service now.
+    ("sh", "-c", f"cd /etc/systemd/system; [ -L {OLD_UNIT} ] || systemctl disable -q --now {OLD_UNIT} 2>/dev/null; rm -f {OLD_UNIT}"),
     ("systemctl", "daemon-reload"),
-    ("systemctl", "enable", "--quiet", "bbb-double.service"),
-    ("systemctl", "restart", "bbb-double.service"),
+    ("systemctl", "enable", "--quiet", "bigbluebutton.target", "bbb-web.service", *(f"{unit}.service" for unit in disk.UNITS)),
+    ("systemctl", "restart", "bigbluebutton.target"),
 )
 
 
@@ -42,12 +75,24 @@ def files(
     secret: str, host: str, certificate: str = "/etc/meet-coop/node.crt", key: str = "/etc/meet-coop/node.key",
 ) -> dict[str, tuple[str, int]]:
     """Path -> (content, mode) of everything the double needs on its host besides its certificate."""
-    config = {"secret": secret, "host": host, "certificate": certificate, "key": key, "ca_file": CA_FILE, "control_port": CONTROL_PORT}
-    config["recordings"] = RECORDINGS
+    config = {
+        "properties": [disk.WEB_PACKAGE, disk.WEB], "release": disk.RELEASE_FILE, "recordings": RECORDINGS, "host": host,
+        "certificate": certificate, "key": key, "ca_file": CA_FILE, "control_port": CONTROL_PORT,
+    }  # fmt: skip
+    here, systemd = Path(__file__).parent, "/etc/systemd/system"
     return {
         CONFIG: (json.dumps(config, indent=2) + "\n", 0o600),
-        PROGRAM: ((Path(__file__).parent / "bbb_double.py").read_text(encoding="utf-8"), 0o755),
-        UNIT: (SERVICE, 0o644),
+        PROGRAM: ((here / "bbb_double.py").read_text(encoding="utf-8"), 0o755),
+        CONF: ((here / "bbb_conf.py").read_text(encoding="utf-8"), 0o755),
+        "/usr/bin/bbb-conf": (f'#!/bin/sh\nexec /usr/bin/python3 -B {CONF} conf "$@"\n', 0o755),
+        f"{systemd}/bbb-web.service": (SERVICE, 0o644),
+        f"{systemd}/bigbluebutton.target": (TARGET, 0o644),
+        **{
+            f"{systemd}/{unit}.service": (READER.format(unit=unit, program=CONF, files=" ".join(read)), 0o644)
+            for unit, read in disk.UNITS.items()
+        },
+        **{path: (content, 0o644) for path, content in disk.PACKAGE.items()},
+        **{path: (content, 0o644 if path == disk.RELEASE_FILE else 0o640) for path, content in disk.operator(secret, host).items()},
     }
 
 

@@ -325,7 +325,7 @@ def test_the_example_and_the_lab_are_good(shown: list[str]) -> None:
     ours = {"sunflower", "sunflower-training", "agaric", "cafe-live", "cafe-live-bbb", "cafe-team", "host1"}
     assert ours == set(inventory(ROOT / "inventories" / "example").hosts)
     lab = inventory(ROOT / "inventories" / "lab")
-    assert {"sunflower", "sunflower-training", "rosa", "cafe", "host1", "pool", "node1", "node2"} <= set(lab.hosts)
+    assert {"sunflower", "sunflower-training", "rosa", "cafe", "host1", "pool", "node1", "node2", "node3"} <= set(lab.hosts)
     assert shown == []
 
 
