@@ -84,7 +84,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Node:
-    """What a pool shall know of one BigBlueButton server. ``domain`` may hold a port. One with a ``tag`` serves tenants of that tag only."""
+    """What a pool shall know of one BigBlueButton server. ``domain`` may hold a port. With a ``tag`` it serves tenants of that tag only."""
 
     domain: str
     secret: str = field(default="", repr=False)

@@ -184,9 +184,9 @@ class Scalelite:
         names = {tenant.name for tenant in wanted}
         for name, rows in sorted(self._tenants().items()):
             if name not in names and name.lower() in names:
-                found.append(f"tenant {name} is another one than {name.lower()} for Scalelite, and no address leads to it: remove it by hand")
+                found.append(f"tenant {name} is another one than {name.lower()} for Scalelite, and no address leads to it: remove it")
             elif name not in names and len(rows) > 1:
-                found.append(f"tenant {name} is in Scalelite {len(rows)} times: remove all but one by rake tenants:remove, or give it to us")
+                found.append(f"tenant {name} is in Scalelite {len(rows)} times: remove all but one by rake tenants:remove")
         return found
 
     # -- apply ---------------------------------------------------------------------------------------------------------------------
@@ -273,7 +273,8 @@ class Scalelite:
             listed: dict[str, str] = {}
             for row in self._settings(kept["id"]):
                 listed[row["param"]] = f"{listed[row['param']]} {_text(row)}" if row["param"] in listed else _text(row)
-            entry: Entry = {"enabled": not LOCKED.match(kept["secrets"]), "secret": kept["secrets"], "settings": dict(sorted(listed.items()))}
+            secret = kept["secrets"]
+            entry: Entry = {"enabled": not LOCKED.match(secret), "secret": secret, "settings": dict(sorted(listed.items()))}
             if len(rows) > 1:
                 entry["twins"] = len(rows)
             if not kept["answers"]:

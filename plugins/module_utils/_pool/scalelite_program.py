@@ -60,7 +60,8 @@ module CoopPool
   end
 
   def settings
-    owners = redis { |store| store.scan_each(match: 'tenant_settings:*', count: SLICE).map { |key| key.delete_prefix('tenant_settings:') } }.uniq
+    lists = redis { |store| store.scan_each(match: 'tenant_settings:*', count: SLICE).to_a.uniq }
+    owners = lists.map { |key| key.delete_prefix('tenant_settings:') }
     rows = owners.zip(sets(owners.map { |owner| "tenant_settings:#{owner}" })).flat_map { |owner, ids| ids.map { |id| [owner, id] } }
     rows.zip(hashes(rows.map { |_owner, id| TenantSetting.key(id) })).map do |(owner, id), hash|
       { id: id, tenant_id: owner, param: hash['param'].to_s, value: hash['value'].to_s, override: hash['override'] == 'true' }
@@ -70,8 +71,8 @@ module CoopPool
   def servers
     Server.all.map do |server|
       state = server.enabled? ? 'enabled' : (server.cordoned? ? 'cordoned' : 'disabled')
-      { id: server.id, url: server.url, secret: server.secret.to_s, tag: server.tag.to_s, state: state, online: server.online ? true : false,
-        load: server.load&.to_f }
+      { id: server.id, url: server.url, secret: server.secret.to_s, tag: server.tag.to_s, state: state,
+        online: server.online ? true : false, load: server.load&.to_f }
     end
   end
 
