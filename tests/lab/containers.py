@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that run in the lab's hosts: the Greenlight double (or another Greenlight) and Redis; for the pool the Scalelite double.
+"""Images that run in the lab's hosts: the Greenlight double (or another Greenlight) and Redis, in the pool Scalelite's.
 
 They are built in the machine's Docker, kept as an archive for each kind of host under .cache/lab/images, which these hosts see, and loaded by the
 host's own Docker whenever that starts. So a play that installs Docker there finds the images as if a registry had them.
