@@ -109,7 +109,8 @@ def main() -> None:
 
     def client(node: Node) -> Client:
         return Client(
-            f"https://{node.domain}/bigbluebutton/api/", node.secret, timeout=float(given["probe_timeout"]), ca_file=given["ca_file"])
+            f"https://{node.domain}/bigbluebutton/api/", node.secret, timeout=float(given["probe_timeout"]), ca_file=given["ca_file"]
+        )
 
     def look(node: Node) -> Live:
         return live(client(node))

@@ -32,8 +32,13 @@ class Tenants:
     def __init__(self, pool: ScalelitePool, run_module: Module) -> None:
         self.pool = pool
         self.module = run_module
-        self.one = {"name": "sa" + secrets.token_hex(4), "secret": secrets.token_hex(20), "duration_max": 60, "participants_max": 25,
-                    "disabled_features": ["polls"]}
+        self.one = {
+            "name": "sa" + secrets.token_hex(4),
+            "secret": secrets.token_hex(20),
+            "duration_max": 60,
+            "participants_max": 25,
+            "disabled_features": ["polls"],
+        }
         self.two = {"name": "sb" + secrets.token_hex(4), "secret": secrets.token_hex(20), "duration_max": 30, "participants_max": 2}
 
     def apply(self, *tenants: dict[str, Any], check: bool = False, engine: str = "scalelite") -> dict[str, Any]:
@@ -114,12 +119,15 @@ def test_secrets_are_for_root(scalelite: Tenants, lab: RunningLab) -> None:
 # -- what a holder of the secret gets ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "seen"), [
-    *ASKED,
-    # No plain numbers for BigBlueButton, which would take its own default.
-    ({"duration": "1_0", "maxParticipants": " 7"}, ("60", "25")),
-    ({"duration": "+10", "maxParticipants": "٧"}, ("60", "25")),
-])
+@pytest.mark.parametrize(
+    ("asked", "seen"),
+    [
+        *ASKED,
+        # No plain numbers for BigBlueButton, which would take its own default.
+        ({"duration": "1_0", "maxParticipants": " 7"}, ("60", "25")),
+        ({"duration": "+10", "maxParticipants": "٧"}, ("60", "25")),
+    ],
+)
 def test_caps_bind_whoever_holds_the_secret(scalelite: Tenants, asked: dict[str, Any], seen: tuple[str, str]) -> None:
     meeting_id = scalelite.create(scalelite.one, **asked)
     ((_node, parameters),) = scalelite.pool.seen(meeting_id)
@@ -129,8 +137,15 @@ def test_caps_bind_whoever_holds_the_secret(scalelite: Tenants, asked: dict[str,
 def test_ways_around_the_caps_are_closed(scalelite: Tenants) -> None:
     blocked = dict.fromkeys(BLOCKED_CREATE, "true")
     meeting_id = scalelite.create(
-        scalelite.one, record="true", autoStartRecording="true", meetingKeepEvents="true", disabledFeatures="chat",
-        **dict.fromkeys(EXPIRY, 0), **{"meta_tenant-name": "other", "meta_tenant-id": "other"}, **blocked)
+        scalelite.one,
+        record="true",
+        autoStartRecording="true",
+        meetingKeepEvents="true",
+        disabledFeatures="chat",
+        **dict.fromkeys(EXPIRY, 0),
+        **{"meta_tenant-name": "other", "meta_tenant-id": "other"},
+        **blocked,
+    )
     ((_node, parameters),) = scalelite.pool.seen(meeting_id)
     assert {parameters[name] for name in ("record", "autoStartRecording", "allowStartStopRecording", "meetingKeepEvents")} == {"false"}
     assert not set(BLOCKED_CREATE) & set(parameters)
@@ -156,8 +171,21 @@ def test_a_join_carries_no_body(scalelite: Tenants, lab: RunningLab) -> None:
     one, pool = scalelite.one, scalelite.pool
     query = pool.sign("join", urlencode({"fullName": "Ada", "meetingID": scalelite.create(one), "password": "x"}), one["secret"])
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    behind = ["curl", "-s", "-o", "/dev/null", "-w", "%{redirect_url}", "-X", "GET", "-H", f"Host: {one['name']}.{DOMAIN}", "-d", "role=MODERATOR",
-              f"http://127.0.0.1:3000/bigbluebutton/api/join?{query}"]
+    behind = [
+        "curl",
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{redirect_url}",
+        "-X",
+        "GET",
+        "-H",
+        f"Host: {one['name']}.{DOMAIN}",
+        "-d",
+        "role=MODERATOR",
+        f"http://127.0.0.1:3000/bigbluebutton/api/join?{query}",
+    ]
     assert "role=MODERATOR" in lab.exec("pool", behind).stdout, "Scalelite alone takes what nobody signed"
     path = f"/t/{one['name']}/bigbluebutton/api/join?{query}"
     assert pool.request("GET", path).status == 302
@@ -180,9 +208,9 @@ def test_the_path_names_the_tenant_and_nothing_else_does(scalelite: Tenants, lab
     query = pool.sign("getTenants", "", secret)
     url = f"http://127.0.0.1:3000/scalelite/api/getTenants?{query}"
     assert one["secret"] in lab.exec("pool", ["curl", "-s", "-H", f"Host: {one['name']}.{DOMAIN}", url]).stdout
-    for path in ("/scalelite/api/getTenants", f"/t/{one['name']}/scalelite/api/getTenants", "/bigbluebutton/api/getMeetings", "/health_check",
-                 f"/t/{one['name']}/bigbluebutton/api/../../scalelite/api/getTenants", "//scalelite/api/getTenants",
-                 f"/t/{one['name']}/bigbluebutton/api/%2e%2e/%2e%2e/scalelite/api/getTenants"):  # fmt: skip
+    for path in ("/scalelite/api/getTenants", f"/t/{one['name']}/scalelite/api/getTenants", "/bigbluebutton/api/getMeetings",
+                 "/health_check", f"/t/{one['name']}/bigbluebutton/api/../../scalelite/api/getTenants",
+                 "//scalelite/api/getTenants", f"/t/{one['name']}/bigbluebutton/api/%2e%2e/%2e%2e/scalelite/api/getTenants"):  # fmt: skip
         answer = pool.request("GET", f"{path}?{query}")
         assert answer.status == 404 and one["secret"].encode() not in answer.body, path
 
@@ -268,7 +296,9 @@ def test_a_killed_run_is_healed_by_the_next(scalelite: Tenants, lab: RunningLab)
     try:
         running.start()
         # It waits in the middle of its changes: end module and client as a power cut would, without a chance to clean up.
-        wait_for(lambda: scalelite.pool.redis("client", "list").count("cmd=multi") + scalelite.pool.redis("client", "list").count("cmd=exec"), 60)
+        wait_for(
+            lambda: scalelite.pool.redis("client", "list").count("cmd=multi") + scalelite.pool.redis("client", "list").count("cmd=exec"), 60
+        )
         lab.exec("pool", ["pkill", "-KILL", "-f", "docker exec --interactive"])
         lab.exec("pool", ["pkill", "-KILL", "-f", "pool_tenant"])
         running.join(60)
@@ -383,7 +413,9 @@ def test_the_way_back_is_the_same_variable(scalelite: Tenants, lab: RunningLab) 
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     bbblb = Pool(lab)
     for which in (scalelite.one, late):
-        assert bbblb.call(which["name"], which["secret"], "create", {**BARE, "meetingID": "back-" + secrets.token_hex(4), "duration": 600}).ok
+        assert bbblb.call(
+            which["name"], which["secret"], "create", {**BARE, "meetingID": "back-" + secrets.token_hex(4), "duration": 600}
+        ).ok
     assert bbblb.call(scalelite.two["name"], scalelite.two["secret"], "getMeetings").key == "checksumError", "removed meanwhile"
     there = bbblb.state()["tenants"]
     assert [there[which["name"]]["overrides"]["create"]["duration"] for which in (scalelite.one, late)] == ["<60", "<15"]

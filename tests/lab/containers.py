@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images that run in the lab's hosts: the Greenlight double (or another Greenlight) and Redis, in the pool Scalelite's.
 
-They are built in the machine's Docker, kept as an archive for each kind of host under .cache/lab/images, which these hosts see, and loaded by the
-host's own Docker whenever that starts. So a play that installs Docker there finds the images as if a registry had them.
+They are built in the machine's Docker, kept as an archive for each kind of host under .cache/lab/images, which these hosts see, and loaded
+by the host's own Docker whenever that starts. So a play that installs Docker there finds the images as if a registry had them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,12 @@ class Carried:
 
 
 def carry(
-    source: Engine, target: Engine, look: Look, probe: Probe, accept_live: bool, holds_path: str = holds.PATH,
+    source: Engine,
+    target: Engine,
+    look: Look,
+    probe: Probe,
+    accept_live: bool,
+    holds_path: str = holds.PATH,
     settle: t.Callable[[], None] = lambda: None,
 ) -> Carried:
     """Bring the target to what the source has, and let the source begin no more meetings.
@@ -91,7 +96,13 @@ def _same_nodes(found: Carried, target: Engine, known: t.Sequence[Node], probe: 
 
 
 def _stop(
-    found: Carried, source: Engine, nodes: State, known: t.Sequence[Node], look: Look, accept_live: bool, settle: t.Callable[[], None],
+    found: Carried,
+    source: Engine,
+    nodes: State,
+    known: t.Sequence[Node],
+    look: Look,
+    accept_live: bool,
+    settle: t.Callable[[], None],
 ) -> None:
     with source.exclusive():
         stopped = {domain: {**entry, "enabled": False} for domain, entry in nodes.items()}
@@ -121,5 +132,5 @@ def _count(found: Carried, known: t.Sequence[Node], look: Look, accept_live: boo
     silent = [f"{domain} ({one.fault})" for domain, one in seen.items() if one.fault]
     if silent:
         raise CoopError(
-            f"what is live on {', '.join(silent)} is not known; bring it back or take it out of the pool first, or set live=accept")
-
+            f"what is live on {', '.join(silent)} is not known; bring it back or take it out of the pool first, or set live=accept"
+        )

@@ -180,7 +180,11 @@ def converge_tenants(engine: Engine, wanted: t.Sequence[Tenant]) -> Outcome:
 
 
 def converge_nodes(
-    engine: Engine, wanted: t.Sequence[Node], probe: Probe | None, holds_path: str = holds.PATH, returning: str = "",
+    engine: Engine,
+    wanted: t.Sequence[Node],
+    probe: Probe | None,
+    holds_path: str = holds.PATH,
+    returning: str = "",
 ) -> Outcome:
     """Bring all given nodes to what is wanted; the others stay as they are.
 
@@ -196,7 +200,8 @@ def converge_nodes(
         warnings = [
             f"node {node.domain} stays out of service: {held[node.domain].holder} has it in maintenance; bbb_node_drain with "
             "state=returned puts it back"
-            for node in wanted if node.enabled and node.state == "present" and node.domain in held
+            for node in wanted
+            if node.enabled and node.state == "present" and node.domain in held
         ]
         wanted = [replace(node, enabled=node.enabled and node.domain not in held) for node in wanted]
         target, changes = diff_nodes(engine, current, wanted)

@@ -54,7 +54,12 @@ class Scalelite:
     title = "Scalelite"
 
     def __init__(
-        self, container: str, *, docker: t.Sequence[str] = ("docker",), lock: str = LOCK, check_mode: bool = False,
+        self,
+        container: str,
+        *,
+        docker: t.Sequence[str] = ("docker",),
+        lock: str = LOCK,
+        check_mode: bool = False,
     ) -> None:
         self.container = container
         self.docker = list(docker)
@@ -132,7 +137,8 @@ class Scalelite:
         if existing and "twins" in existing:
             raise CoopError(
                 f"node {node.domain} is in Scalelite {existing['twins']} times; remove all but one by rake servers:remove, or the node "
-                "by state=absent")
+                "by state=absent"
+            )
         return {"enabled": node.enabled, "secret": node.secret, "tag": node.tag}
 
     def tenant_of(self, name: str, entry: Entry) -> Tenant:

@@ -30,12 +30,13 @@ INSTALL = f"""\
 set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
-apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {' '.join(PACKAGES)} >/tmp/apt.log 2>&1 ||
+apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends {" ".join(PACKAGES)} >/tmp/apt.log 2>&1 ||
     {{ tail -20 /tmp/apt.log >&2; exit 1; }}
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/share/doc/* /usr/share/man/* /tmp/apt.log
 """
-# The same contract as the upstream image (Dockerfile): directory, user, environment, commands.
+# The same contract as the upstream image (Dockerfile): directory, user, environment, commands. It has no entry point; Docker keeps an empty
+# one as that of the container it was made from, so this one adds nothing.
 PREPARE = f"""\
 set -e
 id scalelite >/dev/null 2>&1 || useradd --uid 1000 --home-dir /{ROOT} --no-create-home scalelite
@@ -58,7 +59,7 @@ def build_all(say: Callable[[str], None]) -> dict[str, str]:
     for kind, command in COMMANDS.items():
         tag = f"{REPOSITORY}:{VERSION}-{kind}"
         changes = [
-            "ENTRYPOINT []", f'CMD ["{command}"]', f"WORKDIR /{ROOT}", "USER scalelite", "ENV RAILS_ENV=production",
+            'ENTRYPOINT ["/usr/bin/env"]', f'CMD ["{command}"]', f"WORKDIR /{ROOT}", "USER scalelite", "ENV RAILS_ENV=production",
             "ENV RAILS_LOG_TO_STDOUT=true", "ENV PATH=/usr/local/bin:/usr/bin:/bin", "ENV LANG=C.UTF-8",
         ]  # fmt: skip
 
