@@ -9,9 +9,9 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   engine:
-    description: What runs the pool.
+    description: What runs the pool, as C(pool_engine) of role P(meet.coop.pool#role) says.
     type: str
-    choices: [bbblb]
+    choices: [bbblb, scalelite]
     default: bbblb
   bbblb_command:
     description: Path of the C(bbblb) command.
@@ -25,6 +25,10 @@ options:
     description: System user that runs it, known to PostgreSQL by peer authentication. Used when the module runs as root.
     type: str
     default: bbblb
+  scalelite_container:
+    description: Name of the container that runs Scalelite's API.
+    type: str
+    default: scalelite-api
 requirements:
-  - BBBLB 0.0.18, as role P(meet.coop.pool#role) installs it
+  - BBBLB 0.0.18 or Scalelite 1.8.5, as role P(meet.coop.pool#role) installs them
 """

@@ -17,6 +17,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.pool_engine
 attributes:
   check_mode:
     support: full
@@ -27,10 +28,9 @@ attributes:
     support: full
 options:
   nodes:
-    description: The servers to ask.
+    description: The servers to ask; when left out, all that the pool on this host has, with the secrets it has for them.
     type: list
     elements: dict
-    required: true
     suboptions:
       domain:
         description: Host name of the server, with a port where that is not 443.
@@ -67,6 +67,11 @@ EXAMPLES = r"""
     nodes: "{{ pool_nodes }}"
   register: meetings
 
+- name: See how much goes on in the whole pool
+  meet.coop.bbb_meeting_info:
+    engine: scalelite
+  delegate_to: pool
+
 - name: Go on only where nobody meets
   ansible.builtin.assert:
     that: meetings.nodes | map(attribute='empty') is all
@@ -74,7 +79,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: What is live on each given server, in the order given.
+  description: What is live on each server, in the order given.
   returned: success
   type: list
   elements: dict
@@ -139,6 +144,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import ALGORITHMS, Client
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, live
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.module_utils._pool.engines import ENGINE_ARGUMENTS, engine_of
 
 AT_ONCE = 16
 
@@ -149,17 +156,25 @@ def main() -> None:
             "nodes": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
                 "options": {"domain": {"type": "str", "required": True}, "secret": {"type": "str", "required": True, "no_log": True}},
             },
             "details": {"type": "bool", "default": False},
             "algorithm": {"type": "str", "choices": list(ALGORITHMS), "default": "sha256"},
             "timeout": {"type": "int", "default": 10},
             "ca_file": {"type": "path"},
+            **ENGINE_ARGUMENTS,
         },
         supports_check_mode=True,
     )
     given = module.params
+    nodes = given["nodes"]
+    if nodes is None:
+        try:
+            there = engine_of(given, check_mode=module.check_mode).observe("servers")
+        except CoopError as error:
+            module.fail_json(msg=str(error))
+        module.no_log_values.update(entry["secret"] for entry in there.values())
+        nodes = [{"domain": domain, "secret": entry["secret"]} for domain, entry in sorted(there.items())]
 
     def look(node: dict[str, Any]) -> Live:
         base = f"https://{node['domain']}/bigbluebutton/api/"
@@ -167,10 +182,10 @@ def main() -> None:
             Client(base, node["secret"], algorithm=given["algorithm"], timeout=float(given["timeout"]), ca_file=given["ca_file"]))
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = list(threads.map(look, given["nodes"]))
+        found = list(threads.map(look, nodes))
     module.exit_json(
         changed=False,
-        nodes=[{"domain": node["domain"], **one.as_dict(given["details"])} for node, one in zip(given["nodes"], found, strict=True)],
+        nodes=[{"domain": node["domain"], **one.as_dict(given["details"])} for node, one in zip(nodes, found, strict=True)],
         meetings=sum(one.total.meetings for one in found),
         participants=sum(one.total.participants for one in found),
     )

@@ -143,8 +143,8 @@ from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api impor
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, live, prove
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._pool import holds
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.drain import DRAIN_ARGUMENTS, Drained, put_back, take_out
+from ansible_collections.meet.coop.plugins.module_utils._pool.engines import engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Node
 
 

@@ -11,7 +11,8 @@ short_description: Keeps the BigBlueButton nodes of a pool
 version_added: 0.1.0
 description:
   - Runs on the pool host and brings any number of nodes to what is asked in one change. Nodes that are not named stay as they are.
-  - A disabled node gets no new meetings; those it has go on and are still served.
+  - A disabled node gets no new meetings; those it has go on and are still served. Scalelite calls that cordoned, and disabled once it is
+    empty.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
@@ -20,7 +21,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Where BBBLB is not installed yet, check mode predicts every node as new. Nodes are asked whether they answer, as in a real run.
+    details: >-
+      Where the engine is not installed yet, check mode predicts every node as new. Nodes are asked whether they answer, as in a real run.
   diff_mode:
     support: full
     details: Secrets are masked. A secret that changes is shown as C(******** (new\)).
@@ -44,10 +46,14 @@ options:
         description: Whether it gets new meetings.
         type: bool
         default: true
+      tag:
+        description: With O(engine=scalelite), this node serves only tenants that have the same tag. BBBLB knows no tags.
+        type: str
+        default: ""
       state:
         description:
           - V(absent) removes the node. While it has meetings it is only disabled, and a later run removes it.
-          - The same holds while BBBLB keeps callbacks for it, up to 30 days after a meeting that may have been recorded.
+          - The same holds while O(engine=bbblb) keeps callbacks for it, up to 30 days after a meeting that may have been recorded.
         type: str
         choices: [present, absent]
         default: present
@@ -115,8 +121,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import BigBlueButtonError, Client
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import ENGINE_ARGUMENTS, converge_nodes, engine_of
+from ansible_collections.meet.coop.plugins.module_utils._pool.engines import ENGINE_ARGUMENTS, engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Node
+from ansible_collections.meet.coop.plugins.module_utils._pool.plan import converge_nodes
 
 
 def main() -> None:
@@ -130,6 +137,7 @@ def main() -> None:
                     "domain": {"type": "str", "required": True},
                     "secret": {"type": "str", "no_log": True},
                     "enabled": {"type": "bool", "default": True},
+                    "tag": {"type": "str", "default": ""},
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
                 "required_if": [("state", "present", ["secret"])],
@@ -153,7 +161,10 @@ def main() -> None:
             return str(error)
         return None
 
-    wanted = [Node(domain=one["domain"], secret=one["secret"] or "", enabled=one["enabled"], state=one["state"]) for one in given["nodes"]]
+    wanted = [
+        Node(domain=one["domain"], secret=one["secret"] or "", enabled=one["enabled"], state=one["state"], tag=one["tag"])
+        for one in given["nodes"]
+    ]
     engine = engine_of(given, check_mode=module.check_mode)
     try:
         outcome = converge_nodes(engine, wanted, probe if given["now"] else None)

@@ -13,9 +13,13 @@ description:
   - Runs on the pool host and brings any number of tenants to what is asked in one change. Tenants that are not named stay as they are.
   - Caps bind everyone who holds the tenant's secret. A meeting that asks for more, for nothing, or for something that is no number gets
     the cap; a smaller wish passes. Parameters that would lead around the caps are removed from C(create) calls.
+  - Scalelite by itself cannot clamp; it raises a smaller wish to the forced value. Role P(meet.coop.pool#role) gives it a correction that
+    lets smaller wishes pass. Where that is missing the caps bind all the same, RV(smaller_wishes) says V(raised), and a warning does too.
   - Caps hold for each meeting. No engine here limits how many meetings a tenant has at a time.
   - Changes made by hand are found and undone.
-  - A running balancer sees a change after its cache time (C(pool_tenant_cache) of role P(meet.coop.pool#role), a few seconds).
+  - A running BBBLB sees a change after its cache time (C(pool_tenant_cache) of role P(meet.coop.pool#role), a few seconds), Scalelite at
+    once.
+  - With Scalelite, tenants of the same name are made one, and settings that a removed tenant has left are cleared away.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
@@ -24,7 +28,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Where BBBLB is not installed yet, check mode predicts every tenant as new.
+    details: Where the engine is not installed yet, check mode predicts every tenant as new.
   diff_mode:
     support: full
     details: Secrets are masked. A secret that changes is shown as C(******** (new\)).
@@ -48,8 +52,15 @@ options:
             without an interruption.
           - Required unless O(tenants[].state=absent).
         type: str
+      previous_secret:
+        description:
+          - With O(engine=scalelite), a second secret that opens the same tenant while the first is being changed everywhere. Leave it out
+            as soon as that is done. BBBLB keeps one secret.
+        type: str
       enabled:
-        description: Whether calls of this tenant are answered. Meetings of a disabled tenant run on, but nobody can join them.
+        description:
+          - Whether calls of this tenant are answered. Meetings of a disabled tenant run on, but nobody can join them.
+          - Scalelite cannot disable a tenant, so its secret is replaced by one that nobody has until it is enabled again.
         type: bool
         default: true
       duration_max:
@@ -71,10 +82,14 @@ options:
         type: list
         elements: str
         default: []
+      tag:
+        description: With O(engine=scalelite), its meetings run on nodes of this tag and on no others. BBBLB knows no tags.
+        type: str
+        default: ""
       state:
         description:
           - V(absent) locks the tenant out. BBBLB cannot delete a tenant, so it is disabled, loses its caps, and its secret is replaced
-            by one that nobody has. Its meetings run on until they end.
+            by one that nobody has. From Scalelite it is deleted with its settings. Its meetings run on until they end.
         type: str
         choices: [present, absent]
         default: present
@@ -115,13 +130,21 @@ tenants:
       type: str
       returned: success
   sample: [{"name": "sunflower", "action": "created"}]
+smaller_wishes:
+  description:
+    - What becomes of a meeting that asks for less than its cap. V(passed), or V(raised) to the cap where the engine can only force.
+    - V(null) where the engine is not installed yet.
+  returned: success
+  type: str
+  sample: passed
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import ENGINE_ARGUMENTS, converge_tenants, engine_of
+from ansible_collections.meet.coop.plugins.module_utils._pool.engines import ENGINE_ARGUMENTS, engine_of
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Tenant
+from ansible_collections.meet.coop.plugins.module_utils._pool.plan import converge_tenants
 
 
 def main() -> None:
@@ -134,11 +157,13 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "secret": {"type": "str", "no_log": True},
+                    "previous_secret": {"type": "str", "no_log": True},
                     "enabled": {"type": "bool", "default": True},
                     "duration_max": {"type": "int"},
                     "participants_max": {"type": "int"},
                     "record": {"type": "bool", "default": False},
                     "disabled_features": {"type": "list", "elements": "str", "default": []},
+                    "tag": {"type": "str", "default": ""},
                     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
                 },
                 "required_if": [("state", "present", ["secret", "duration_max", "participants_max"])],
@@ -158,6 +183,8 @@ def main() -> None:
             record=one["record"],
             disabled_features=tuple(one["disabled_features"]),
             state=one["state"],
+            previous_secret=one["previous_secret"] or "",
+            tag=one["tag"],
         )
         for one in given["tenants"]
     ]
@@ -166,10 +193,13 @@ def main() -> None:
         outcome = converge_tenants(engine, wanted)
     except CoopError as error:
         module.fail_json(msg=str(error))
+    for warning in outcome.warnings:
+        module.warn(warning)
     actions = {change.name: change.action for change in outcome.changes}
     module.exit_json(
         changed=bool(outcome.changes),
         tenants=[{"name": tenant.name, "action": actions.get(tenant.name, "unchanged")} for tenant in wanted],
+        smaller_wishes=None if engine.clamps is None else "passed" if engine.clamps else "raised",
         diff={
             "before": {change.name: change.before for change in outcome.changes if change.before is not None},
             "after": {change.name: change.after for change in outcome.changes if change.after is not None},

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, dns, drill, month, onboard, pool, tls, upgrade
+from . import backup, dns, drill, month, onboard, pool, tenants, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "backup": lambda: {**backup.measure(), **drill.measure()},
     "month": month.measure,
     "pool": pool.measure,
+    "pool-tenants": tenants.measure,
 }
 
 

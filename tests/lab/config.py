@@ -35,13 +35,15 @@ class Host:
     """Further names of the host in lab.test."""
     containers: bool = False
     """Whether it runs containers of its own and so gets the images for them."""
+    shelf: str = "images"
+    """Which of the archives of images (containers.py) that is."""
 
 
 HOSTS: dict[str, Host] = {
     host.name: host
     for host in (
         Host("services", 10, aliases=("ns1", "smtp", "imap", "mail", "acme")),
-        Host("pool", 20),
+        Host("pool", 20, volumes=("/var/lib/docker",), containers=True, shelf="pool"),
         Host("node1", 31),
         Host("node2", 32),
         Host("node3", 33),

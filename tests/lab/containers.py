@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that run in the lab's container hosts: the Greenlight double (or another Greenlight) and Redis.
+"""Images that run in the lab's hosts: the Greenlight double (or another Greenlight) and Redis, in the pool Scalelite's.
 
-They are built in the machine's Docker, kept as one archive under .cache/lab/images, which every container host sees, and loaded by the
-host's own Docker whenever that starts. So a play that installs Docker there finds the images as if a registry had them.
+They are built in the machine's Docker, kept as an archive for each kind of host under .cache/lab/images, which these hosts see, and loaded
+by the host's own Docker whenever that starts. So a play that installs Docker there finds the images as if a registry had them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import hosts
-from .config import BASE_IMAGE, CACHE, HOST_IMAGE, REDIS_IMAGE, Lab
+from .config import BASE_IMAGE, CACHE, HOST_IMAGE, HOSTS, REDIS_IMAGE, Lab
 from .engine import LabError, docker, inspect, run
 from .hosts import IMAGES_MOUNT, File
 from .images import LABEL, RUN_OPTIONS, digest
 from .images import ensure as ensure_image
+from .scalelite.build import build_all as build_scalelite
 
 SHELF = CACHE / "images"
 
@@ -43,16 +44,16 @@ chown 999:999 data
 tar -C /slim -cf - .
 """
 
-LOADER = f"""\
+LOADER = """\
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Load the lab's images into this host's Docker where they are missing or old.
 while read -r tag id; do
-    [ "$(docker image inspect --format '{{{{.Id}}}}' "$tag" 2>/dev/null)" = "$id" ] || {{
+    [ "$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null)" = "$id" ] || {
         echo "loading the lab's images"
-        exec docker load --quiet --input {IMAGES_MOUNT}/images.tar
-    }}
-done < {IMAGES_MOUNT}/images.txt
+        exec docker load --quiet --input @ARCHIVE@.tar
+    }
+done < @ARCHIVE@.txt
 """
 
 DROPIN = """\
@@ -75,24 +76,25 @@ def ensure(say: Callable[[str], None], greenlight_image: str | None = None) -> l
         own.write_text(f"{greenlight_image}\n")
     if own.exists() and (found := inspect("image", own.read_text().strip())):
         wanted[own.read_text().strip()] = str(found["Id"])
-    listing = "".join(f"{tag} {identity}\n" for tag, identity in sorted(wanted.items()))
-    index, archive = SHELF / "images.txt", SHELF / "images.tar"
-    if not index.exists() or index.read_text() != listing or not archive.exists():
-        say("putting the containers' images on the shelf")
-        SHELF.mkdir(parents=True, exist_ok=True)
-        partial = SHELF / "images.partial"
-        docker("save", "--output", str(partial), *sorted(wanted), timeout=900)
-        partial.chmod(0o644)
-        partial.replace(archive)
-        index.write_text(listing)
-        done.append("images")
+    for shelf, images in (("images", wanted), ("pool", build_scalelite(say))):
+        listing = "".join(f"{tag} {identity}\n" for tag, identity in sorted(images.items()))
+        index, archive = SHELF / f"{shelf}.txt", SHELF / f"{shelf}.tar"
+        if not index.exists() or index.read_text() != listing or not archive.exists():
+            say("putting the containers' images on the shelf")
+            SHELF.mkdir(parents=True, exist_ok=True)
+            partial = SHELF / f"{shelf}.partial"
+            docker("save", "--output", str(partial), *sorted(images), timeout=900)
+            partial.chmod(0o644)
+            partial.replace(archive)
+            index.write_text(listing)
+            done.append(shelf)
     return done
 
 
 def load(lab: Lab, name: str, stamps: dict[str, str]) -> list[str]:
     """Make a host load the images whenever its Docker starts, and now if it runs; returns what was done."""
     files = {
-        "/usr/local/lib/lab/load-images": File(LOADER.encode(), 0o755),
+        "/usr/local/lib/lab/load-images": File(LOADER.replace("@ARCHIVE@", f"{IMAGES_MOUNT}/{HOSTS[name].shelf}").encode(), 0o755),
         "/etc/systemd/system/docker.service.d/lab-images.conf": File(DROPIN.encode()),
     }
     done = ["images at Docker's start"] if hosts.provision(lab, name, "images", stamps, files, "systemctl daemon-reload") else []

@@ -115,7 +115,7 @@ def boot_state(name: str) -> str:
 
 def units(lab: Lab, name: str) -> dict[str, bool]:
     """Which of the services that a host may have are there, and whether they run; services that are off are left out."""
-    script = """for unit in docker postgresql caddy redis-server bbb-double bbblb; do
+    script = """for unit in docker postgresql caddy redis-server bbb-double bbblb scalelite-api scalelite-poller; do
         systemctl is-enabled --quiet "$unit.service" 2>/dev/null || systemctl is-active --quiet "$unit.service" || continue
         systemctl is-active --quiet "$unit.service" && echo "$unit ok" || echo "$unit down"
     done"""

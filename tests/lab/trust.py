@@ -59,7 +59,8 @@ def ensure(lab: Lab, name: str, stamps: dict[str, str], ca: Path, root: bytes) -
     script = INSTALL_BUNDLE + (FORGET if name in ACME_CLIENTS else "")
     if hosts.provision(lab, name, "pebble-root", stamps, {ROOT: File(root), f"{ROOT}.ca": File(authority)}, script):
         # The balancer reads the bundle once, when it starts.
-        run(["docker", "exec", lab.container(name), "systemctl", "try-restart", "bbblb.service"], check=False)
+        balancers = ("bbblb.service", "scalelite-api.service", "scalelite-poller.service")
+        run(["docker", "exec", lab.container(name), "systemctl", "try-restart", *balancers], check=False)
         done.append(f"{name} trusts Pebble")
     return done
 

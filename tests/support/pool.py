@@ -27,6 +27,14 @@ from .lab import RunningLab
 DOMAIN = "pool.meet.test"
 COMMAND = "/opt/bbblb/venv/bin/bbblb"
 CONFIG = "/etc/bbblb/bbblb.conf"
+ASKED: list[tuple[dict[str, Any], tuple[str, str]]] = [
+    ({"duration": 600, "maxParticipants": 250}, ("60", "25")),
+    ({}, ("60", "25")),
+    ({"duration": 0, "maxParticipants": 0}, ("60", "25")),
+    ({"duration": -1, "maxParticipants": "many"}, ("60", "25")),
+    ({"duration": 5, "maxParticipants": 3}, ("5", "3")),
+]
+"""What a meeting of a tenant with caps of 60 minutes and 25 people asks for, and what the node gets, whichever engine is in between."""
 DOUBLE = "/usr/local/lib/bbb-double/bbb_double.py"
 
 
@@ -113,6 +121,11 @@ class Pool:
         rows = [json.loads(line) for line in self.bbblb("server", "stats", "--table-format", "json").splitlines() if line.strip()]
         return {row["server"]: row["state"] for row in rows}
 
+    @staticmethod
+    def own_id(meeting_id: str) -> str:
+        """A tenant's meeting as the tenant names it, of the name that the node knows."""
+        return meeting_id.rpartition("-bbblb-")[0]
+
     def psql(self, statement: str) -> str:
         done = self.lab.exec("pool", ["runuser", "--user=bbblb", "--", "psql", "-XtA", "-d", "bbblb"], statement)
         assert done.returncode == 0, done.stderr
@@ -131,9 +144,48 @@ class Pool:
         found = []
         for node in NODES:
             for entry in self.control(node, "GET", f"/log?call={call}"):
-                if entry["parameters"].get("meetingID", "").rpartition("-bbblb-")[0] == meeting_id:
+                if self.own_id(entry["parameters"].get("meetingID", "")) == meeting_id:
                     found.append((entry["time"], node, entry["parameters"]))
         return [(node, parameters) for _time, node, parameters in sorted(found, key=lambda one: one[0])]
+
+
+@dataclass
+class ScalelitePool(Pool):
+    """The same pool while Scalelite runs it."""
+
+    @staticmethod
+    def own_id(meeting_id: str) -> str:
+        return meeting_id
+
+    def ruby(self, program: str) -> str:
+        """A program in Scalelite's own ``rails runner``, as an operator would do something by hand."""
+        command = ["docker", "exec", "--interactive", "--env", "RAILS_LOG_TO_STDOUT=", "scalelite-api", "./bin/rails", "runner", "-"]
+        done = self.lab.exec("pool", command, program)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def state(self) -> dict[str, Any]:
+        """What Scalelite's own models know: servers, and tenants with their settings. Several of one name show as a longer list."""
+        tenants = "Tenant.all.map { |t| [t.name, t.secrets, TenantSetting.all(t.id).map { |s| [s.param, s.value, s.override] }.sort] }.sort"
+        servers = "Server.all.map { |s| [s.id, s.url, s.secret, s.tag, s.state == 'enabled', s.online ? true : false, s.load&.to_f] }.sort"
+        found: dict[str, Any] = json.loads(self.ruby(f"puts JSON.generate(tenants: {tenants}, servers: {servers})").splitlines()[-1])
+        return found
+
+    def redis(self, *words: str) -> str:
+        """A command to Scalelite's Redis."""
+        script = 'REDISCLI_AUTH="$(cat /etc/scalelite/redis_password)" exec redis-cli -p 6390 "$@"'
+        done = self.lab.exec("pool", ["sh", "-c", script, "redis", *words])
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+def play(engine: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the play of the platform on the pool with this engine."""
+    command = ["-i", str(INVENTORY / "hosts.yml"), "playbooks/platform.yml", "--limit", "pool", "-e", f"pool_engine={engine}", *options]
+    return subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", *command],
+        cwd=ROOT, env=environment(), text=True, capture_output=True, check=False, timeout=900,
+    )  # fmt: skip
 
 
 def provide(lab: RunningLab) -> Pool:
@@ -144,10 +196,7 @@ def provide(lab: RunningLab) -> Pool:
     except (OSError, AssertionError, ET.ParseError):
         ready = False
     if not ready:
-        done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY / "hosts.yml"), "playbooks/platform.yml", "--limit", "pool"],
-            cwd=ROOT, env=environment(), text=True, capture_output=True, check=False, timeout=900,
-        )  # fmt: skip
+        done = play("bbblb")
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return pool
 

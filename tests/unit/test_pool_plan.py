@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._pool import bbblb
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import Bbblb, converge_nodes, converge_tenants
+from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import Bbblb
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import MASK, MASK_NEW, Node, Tenant
 from ansible_collections.meet.coop.plugins.module_utils._pool.names import tenant_name
+from ansible_collections.meet.coop.plugins.module_utils._pool.plan import converge_nodes, converge_tenants, diff_nodes, diff_tenants
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-enough-length"
+BBBLB = Bbblb("", "")
 IDS = st.lists(st.text("abz019", min_size=1, max_size=12), min_size=1, max_size=4).map("-".join)
 few = settings(max_examples=40)
 
@@ -134,13 +136,13 @@ def test_a_tenant_that_may_record_decides_for_itself() -> None:
 @few
 @given(st.lists(TENANTS, max_size=5).map(unique), st.lists(TENANTS, max_size=5).map(unique))
 def test_a_plan_is_idempotent_and_leaves_the_others_alone(there: list[Tenant], wanted: list[Tenant]) -> None:
-    current, _changes = bbblb.diff_tenants({}, [tenant for tenant in there if tenant.state == "present"])
+    current, _changes = diff_tenants(BBBLB, {}, [tenant for tenant in there if tenant.state == "present"])
     try:
-        target, changes = bbblb.diff_tenants(current, wanted)
+        target, changes = diff_tenants(BBBLB, current, wanted)
     except CoopError as error:
         assert "have the same secret" in str(error)
         return
-    again, more = bbblb.diff_tenants(target, wanted)
+    again, more = diff_tenants(BBBLB, target, wanted)
     assert not more and again == target
     named = {tenant.name for tenant in wanted}
     assert {name: entry for name, entry in target.items() if name not in named} == {
@@ -154,39 +156,39 @@ def test_a_plan_is_idempotent_and_leaves_the_others_alone(there: list[Tenant], w
 
 def test_a_hand_made_override_is_drift() -> None:
     wanted = [Tenant("sunflower", SECRET, duration_max=60)]
-    current, _changes = bbblb.diff_tenants({}, wanted)
+    current, _changes = diff_tenants(BBBLB, {}, wanted)
     current["sunflower"]["overrides"]["create"]["duration"] = "<600"
     current["sunflower"]["overrides"]["join"]["role"] = "=MODERATOR"
-    _target, changes = bbblb.diff_tenants(current, wanted)
+    _target, changes = diff_tenants(BBBLB, current, wanted)
     assert [change.action for change in changes] == ["changed"]
     assert changes[0].before is not None and changes[0].before["overrides"]["create"]["duration"] == "<600"
     assert changes[0].before["secret"] == MASK == (changes[0].after or {})["secret"]
 
 
 def test_a_new_secret_is_seen_to_change_but_not_shown() -> None:
-    current, _changes = bbblb.diff_tenants({}, [Tenant("sunflower", SECRET)])
-    _target, changes = bbblb.diff_tenants(current, [Tenant("sunflower", SECRET + "2")])
+    current, _changes = diff_tenants(BBBLB, {}, [Tenant("sunflower", SECRET)])
+    _target, changes = diff_tenants(BBBLB, current, [Tenant("sunflower", SECRET + "2")])
     assert (changes[0].before or {})["secret"] == MASK and (changes[0].after or {})["secret"] == MASK_NEW
 
 
 def test_a_removed_tenant_is_locked_out_once() -> None:
-    current, _changes = bbblb.diff_tenants({}, [Tenant("sunflower", SECRET, duration_max=60)])
+    current, _changes = diff_tenants(BBBLB, {}, [Tenant("sunflower", SECRET, duration_max=60)])
     gone = [Tenant("sunflower", state="absent")]
-    target, changes = bbblb.diff_tenants(current, gone)
+    target, changes = diff_tenants(BBBLB, current, gone)
     assert [change.action for change in changes] == ["removed"]
     entry = target["sunflower"]
     assert not entry["enabled"] and entry["secret"] != SECRET and len(entry["secret"]) > 64
-    assert bbblb.diff_tenants(target, gone) == (target, [])
-    assert bbblb.diff_tenants({}, gone) == ({}, []), "what was never there needs no trace"
-    back, changes = bbblb.diff_tenants(target, [Tenant("sunflower", SECRET, duration_max=60)])
+    assert diff_tenants(BBBLB, target, gone) == (target, [])
+    assert diff_tenants(BBBLB, {}, gone) == ({}, []), "what was never there needs no trace"
+    back, changes = diff_tenants(BBBLB, target, [Tenant("sunflower", SECRET, duration_max=60)])
     assert back == current and [change.action for change in changes] == ["changed"]
 
 
 def test_a_removed_tenant_that_somebody_enabled_is_locked_out_again() -> None:
     gone = [Tenant("sunflower", state="absent")]
-    target, _changes = bbblb.diff_tenants(bbblb.diff_tenants({}, [Tenant("sunflower", SECRET)])[0], gone)
+    target, _changes = diff_tenants(BBBLB, diff_tenants(BBBLB, {}, [Tenant("sunflower", SECRET)])[0], gone)
     target["sunflower"]["enabled"] = True
-    assert [change.action for change in bbblb.diff_tenants(target, gone)[1]] == ["removed"]
+    assert [change.action for change in diff_tenants(BBBLB, target, gone)[1]] == ["removed"]
 
 
 @pytest.mark.parametrize(("wanted", "says"), [
@@ -203,7 +205,7 @@ def test_a_removed_tenant_that_somebody_enabled_is_locked_out_again() -> None:
 ])
 def test_bad_tenants_are_refused_in_one_line_without_their_secret(wanted: list[Tenant], says: str) -> None:
     with pytest.raises(CoopError) as raised:
-        bbblb.diff_tenants({}, wanted)
+        diff_tenants(BBBLB, {}, wanted)
     assert says in str(raised.value) and "\n" not in str(raised.value)
     assert wanted[0].secret not in str(raised.value)
 
@@ -211,12 +213,12 @@ def test_bad_tenants_are_refused_in_one_line_without_their_secret(wanted: list[T
 def test_nodes_are_planned_alike() -> None:
     wanted = [Node("b1.example.org", SECRET), Node("b2.example.org:8443", SECRET, enabled=False), Node("gone.example.org", state="absent")]
     there = {"gone.example.org": {"enabled": True, "secret": "x"}, "other.example.org": {"enabled": True, "secret": "y"}}
-    target, changes = bbblb.diff_nodes(there, wanted)
+    target, changes = diff_nodes(BBBLB, there, wanted)
     assert sorted(target) == ["b1.example.org", "b2.example.org:8443", "other.example.org"]
     assert [change.action for change in changes] == ["created", "created", "removed"]
-    assert bbblb.diff_nodes(target, wanted)[1] == []
+    assert diff_nodes(BBBLB, target, wanted)[1] == []
     with pytest.raises(CoopError, match="without scheme"):
-        bbblb.diff_nodes({}, [Node("https://b1.example.org/", SECRET)])
+        diff_nodes(BBBLB, {}, [Node("https://b1.example.org/", SECRET)])
 
 
 # -- a command in BBBLB's place --------------------------------------------------------------------------------------------------

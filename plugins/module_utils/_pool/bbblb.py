@@ -11,8 +11,6 @@ file always holds every tenant, or every node, that there is.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import grp
 import json
 import os
@@ -21,12 +19,11 @@ import re
 import secrets
 import subprocess
 import typing as t
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool import holds
-from ansible_collections.meet.coop.plugins.module_utils._pool.model import Change, Node, Tenant, check_all, shown
+from ansible_collections.meet.coop.plugins.module_utils._pool.model import BLOCKED_CREATE, EXPIRY, NO_RECORDING, Change, Node, Tenant
+from ansible_collections.meet.coop.plugins.module_utils._pool.plan import LOCK, Entry, State, check_unique, host_lock, one_line
 
 VERSION = "0.0.18"
 """The release that is driven here; any other is refused.
@@ -37,34 +34,11 @@ meeting_stats for ever. What 0.0.18 does worse, getMeetings, is one statement, a
 the lost meetings and the lax clamp that both releases have.
 """
 
-LOCK = "/run/meet-coop-pool.lock"
 TIMEOUT = 120.0
 RETIRED = "retired-"
 """How the secret of a removed tenant begins: BBBLB never deletes a tenant (cli/state.py, sync_tenants), so it is locked out instead."""
 
 RETIRED_SECRET = re.compile(r"retired-[0-9a-f]{64}\Z")
-
-BLOCKED_CREATE = (
-    "disabledFeaturesExclude",  # undoes disabledFeatures
-    "allowRequestsWithoutSession",  # lets a stolen link in without the cookie it came with
-    "isBreakout",
-    "isBreakoutRoom",
-    "parentMeetingID",  # BBBLB does not scope the parent: breakouts of other tenants' meetings
-    "meetingEndedURL",  # BBBLB would fetch any URL from the pool host, three times (services/bbb.py, _trigger_callback)
-)
-"""Parameters of ``create`` that nobody with a tenant's secret may send. Greenlight sends none of them."""
-
-EXPIRY = {"meetingExpireIfNoUserJoinedInMinutes": 5, "meetingExpireWhenLastUserLeftInMinutes": 1}
-"""BigBlueButton's defaults in minutes, here the most there is: 0 would keep empty meetings, and their seats on a node, for ever."""
-
-NO_RECORDING = {
-    "record": "=false",
-    "autoStartRecording": "=false",
-    "allowStartStopRecording": "=false",
-    "recordFullDurationMedia": "=false",
-    "meetingKeepEvents": "=false",
-}
-"""Without the last two a node keeps media or events of meetings that nobody records."""
 
 HOLDING = """
 import asyncio, json, sys
@@ -90,21 +64,6 @@ asyncio.run(main(sys.argv[1:]))
 """
 """Asks BBBLB's database, with BBBLB's own code, what keeps nodes from being deleted."""
 
-State = dict[str, dict[str, t.Any]]
-Probe = t.Callable[[Node], "str | None"]
-"""Asks a node itself; None when it answers with its secret, else why not, in one line."""
-
-
-@dataclass
-class Outcome:
-    """What a run did or, in check mode, would do."""
-
-    changes: list[Change]
-    after: State
-    health: dict[str, str] = field(default_factory=dict)
-    draining: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
 
 def overrides(tenant: Tenant) -> dict[str, dict[str, str]]:
     """A tenant's caps in BBBLB's language: ``<`` clamps, ``=`` forces and alone removes, ``+`` adds to a list (bbblb/model.py)."""
@@ -119,157 +78,6 @@ def overrides(tenant: Tenant) -> dict[str, dict[str, str]]:
     if tenant.disabled_features:
         create["disabledFeatures"] = "+" + ",".join(sorted(tenant.disabled_features))
     return {"create": dict(sorted(create.items())), "join": {}}
-
-
-def tenant_entry(tenant: Tenant, existing: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
-    """The entry of a tenant in the state; None when it shall not be there and is not.
-
-    A removed tenant is disabled, without caps, and its secret is replaced by one that nobody has.
-    """
-    if tenant.state == "absent":
-        if existing is None:
-            return None
-        kept = existing["secret"] if RETIRED_SECRET.match(existing["secret"]) else RETIRED + secrets.token_hex(32)
-        return {"enabled": False, "secret": kept, "realm": tenant.name, "overrides": {"create": {}, "join": {}}}
-    return {"enabled": tenant.enabled, "secret": tenant.secret, "realm": tenant.name, "overrides": overrides(tenant)}
-
-
-def node_entry(node: Node) -> dict[str, t.Any] | None:
-    """The entry of a node in the state; None when it shall not be there."""
-    if node.state == "absent":
-        return None
-    return {"enabled": node.enabled, "secret": node.secret}
-
-
-def diff_tenants(current: State, wanted: t.Sequence[Tenant]) -> tuple[State, list[Change]]:
-    """The state after the change, every other tenant as it is, and what changes."""
-    check_all(wanted, "tenant", "name")
-    target = dict(current)
-    changes = []
-    for tenant in wanted:
-        before = current.get(tenant.name)
-        after = tenant_entry(tenant, before)
-        if after is None or _same(before, after):
-            continue
-        target[tenant.name] = after
-        old, new = shown(before, after)
-        action = "created" if before is None else "removed" if tenant.state == "absent" else "changed"
-        changes.append(Change(tenant.name, action, old, new))
-    if changes:
-        _check_unique(target)
-    return target, changes
-
-
-def diff_nodes(current: State, wanted: t.Sequence[Node]) -> tuple[State, list[Change]]:
-    """The state after the change, every other node as it is, and what changes."""
-    check_all(wanted, "node", "domain")
-    target = dict(current)
-    changes = []
-    for node in wanted:
-        before = current.get(node.domain)
-        after = node_entry(node)
-        if before == after:
-            continue
-        if after is None:
-            target.pop(node.domain)
-        else:
-            target[node.domain] = after
-        old, new = shown(before, after)
-        changes.append(Change(node.domain, "created" if before is None else "removed" if after is None else "changed", old, new))
-    return target, changes
-
-
-def converge_tenants(engine: Bbblb, wanted: t.Sequence[Tenant]) -> Outcome:
-    """Bring all given tenants to what is wanted in one import; the others stay as they are."""
-    check_all(wanted, "tenant", "name")
-    with engine.exclusive():
-        current = engine.observe("tenants")
-        target, changes = diff_tenants(current, wanted)
-        after = engine.apply("tenants", target) if changes and not engine.check_mode else target
-    return Outcome(changes, after)
-
-
-def converge_nodes(
-    engine: Bbblb, wanted: t.Sequence[Node], probe: Probe | None, holds_path: str = holds.PATH, returning: str = "",
-) -> Outcome:
-    """Bring all given nodes to what is wanted; the others stay as they are.
-
-    A node that maintenance holds stays out of service, with a warning, whatever is wanted, unless it is the one just ``returning``.
-
-    With ``probe``, enabled nodes that answer it are taken into service at once; the rest is left to BBBLB's poller, with a warning. A
-    node that shall go and is still needed is disabled and goes in a later run.
-    """
-    check_all(wanted, "node", "domain")
-    with engine.exclusive():
-        current = engine.observe("servers")
-        held = {domain: hold for domain, hold in holds.read(holds_path).items() if domain != returning}
-        warnings = [
-            f"node {node.domain} stays out of service: {held[node.domain].holder} has it in maintenance; bbb_node_drain with "
-            "state=returned puts it back"
-            for node in wanted if node.enabled and node.state == "present" and node.domain in held
-        ]
-        wanted = [replace(node, enabled=node.enabled and node.domain not in held) for node in wanted]
-        target, changes = diff_nodes(current, wanted)
-        outcome = Outcome([], target, warnings=warnings)
-        going = [change.name for change in changes if change.action == "removed"]
-        held = engine.holding(going) if going else {}
-        for change in changes:
-            if change.name in held:
-                outcome.draining.append(change.name)
-                before = current[change.name]
-                target[change.name] = {**before, "enabled": False}
-                if not before["enabled"]:
-                    continue
-                change = Change(change.name, "draining", *shown(before, target[change.name]))
-            outcome.changes.append(change)
-        ready: list[str] = []
-        if probe is not None:
-            ready = _into_service(engine, current, wanted, probe, outcome)
-        if not engine.check_mode:
-            if any(change.action != "available" for change in outcome.changes):
-                outcome.after = engine.apply("servers", target)
-            if ready:
-                engine.enable_now(ready)
-    return outcome
-
-
-def _into_service(engine: Bbblb, current: State, wanted: t.Sequence[Node], probe: Probe, outcome: Outcome) -> list[str]:
-    """Domains of enabled nodes that are not available and answer; adds what that changes to the outcome."""
-    outcome.health = engine.health()
-    ready = []
-    for node in wanted:
-        # BBBLB gives no new meeting to a node that is new or failed until POLL_RECOVER + 1 good polls (bbblb/model.py, mark_success).
-        if node.state == "absent" or not node.enabled or outcome.health.get(node.domain) == "available":
-            continue
-        reason = probe(node)
-        if reason is not None:
-            outcome.warnings.append(f"node {node.domain} is registered but gets no meetings until it answers: {reason}")
-            continue
-        ready.append(node.domain)
-        health = outcome.health.get(node.domain)
-        outcome.health[node.domain] = "available"
-        for position, change in enumerate(outcome.changes):
-            if change.name == node.domain:
-                before = None if change.before is None else {**change.before, "health": health}
-                outcome.changes[position] = Change(change.name, change.action, before, {**(change.after or {}), "health": "available"})
-                break
-        else:
-            outcome.changes.append(Change(node.domain, "available", {"health": health}, {"health": "available"}))
-    return ready
-
-
-ENGINE_ARGUMENTS: dict[str, dict[str, t.Any]] = {
-    "engine": {"type": "str", "choices": ["bbblb"], "default": "bbblb"},
-    "bbblb_command": {"type": "path", "default": "/opt/bbblb/venv/bin/bbblb"},
-    "bbblb_config": {"type": "path", "default": "/etc/bbblb/bbblb.conf"},
-    "bbblb_user": {"type": "str", "default": "bbblb"},
-}
-"""Argument spec of the engine's options (doc fragment ``meet.coop.pool_engine``)."""
-
-
-def engine_of(options: t.Mapping[str, t.Any], *, check_mode: bool) -> Bbblb:
-    """The engine that a module's options name."""
-    return Bbblb(options["bbblb_command"], options["bbblb_config"], options["bbblb_user"], check_mode=check_mode)
 
 
 class Bbblb:
@@ -287,18 +95,81 @@ class Bbblb:
         """Whether BBBLB is not installed (in check mode that means an empty pool; otherwise it is an error)."""
         return not os.access(self.command, os.X_OK)
 
-    @contextlib.contextmanager
-    def exclusive(self) -> t.Iterator[None]:
-        """Hold the host-wide lock: export, plan and import belong together. It is gone with the process, however that ends."""
-        if self.check_mode:
-            yield
-            return
-        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return "BBBLB"
+
+    @property
+    def clamps(self) -> bool | None:
+        """Always: ``<`` is one of its operators."""
+        return True
+
+    def exclusive(self) -> t.ContextManager[None]:
+        """Hold the host-wide lock: export, plan and import belong together."""
+        return host_lock(self.lock, self.check_mode)
+
+    def tenant_entry(self, tenant: Tenant, existing: Entry | None) -> Entry | None:
+        """The entry of a tenant in the state; None when it shall not be there and is not.
+
+        A removed tenant is disabled, without caps, and its secret is replaced by one that nobody has.
+        """
+        if tenant.state == "absent":
+            if existing is None:
+                return None
+            kept = existing["secret"] if RETIRED_SECRET.match(existing["secret"]) else RETIRED + secrets.token_hex(32)
+            return {"enabled": False, "secret": kept, "realm": tenant.name, "overrides": {"create": {}, "join": {}}}
+        if tenant.previous_secret:
+            raise CoopError(f"tenant {tenant.name}: BBBLB keeps one secret for each tenant; leave previous_secret out")
+        if tenant.tag:
+            raise CoopError(f"tenant {tenant.name}: BBBLB knows no tags; leave tag out, or use engine scalelite")
+        return {"enabled": tenant.enabled, "secret": tenant.secret, "realm": tenant.name, "overrides": overrides(tenant)}
+
+    def node_entry(self, node: Node, existing: Entry | None) -> Entry | None:
+        """The entry of a node in the state; None when it shall not be there."""
+        if node.state == "absent":
+            return None
+        if node.tag:
+            raise CoopError(f"node {node.domain}: BBBLB knows no tags; leave tag out, or use engine scalelite")
+        return {"enabled": node.enabled, "secret": node.secret}
+
+    def tenant_of(self, name: str, entry: Entry) -> Tenant:
+        """The tenant that an entry stands for; of overrides made by hand only those that the model knows."""
+        if RETIRED_SECRET.match(entry["secret"]):
+            return Tenant(name, state="absent")
+        create = entry.get("overrides", {}).get("create", {})
+
+        def cap(parameter: str) -> int:
+            text = create.get(parameter, "")
+            return int(text[1:]) if re.fullmatch(r"[<=][0-9]+", text) else 0
+
+        features = create.get("disabledFeatures", "")[1:]
+        return Tenant(
+            name=name, secret=entry["secret"], enabled=entry["enabled"], duration_max=cap("duration"),
+            participants_max=cap("maxParticipants"), record=create.get("record") != "=false",
+            disabled_features=tuple(one for one in features.split(",") if one),
+        )  # fmt: skip
+
+    def node_of(self, domain: str, entry: Entry) -> Node:
+        """The node that an entry stands for."""
+        return Node(domain, entry["secret"], entry["enabled"])
+
+    def same(self, before: Entry | None, after: Entry | None) -> bool:
+        """Whether two entries mean the same; an export always names both kinds of overrides."""
+        return _same(before, after)
+
+    def check_tenants(self, target: State) -> None:
+        """The database refuses two tenants with one secret or realm, with a traceback; say it before."""
+        for key in ("secret", "realm"):
+            check_unique(target, key)
+
+    def leftovers(self) -> list[Change]:
+        """Nothing: whatever BBBLB keeps belongs to a tenant."""
+        return []
+
+    def warnings(self, wanted: t.Sequence[Tenant]) -> list[str]:
+        """Nothing: BBBLB clamps by itself, and its database keeps names apart."""
+        return []
 
     def observe(self, kind: str) -> State:
         """All ``tenants`` or all ``servers`` there are."""
@@ -420,20 +291,7 @@ def _same(before: dict[str, t.Any] | None, after: dict[str, t.Any] | None) -> bo
     return full(before) == full(after)
 
 
-def _check_unique(target: State) -> None:
-    """The database refuses two tenants with one secret or realm, with a traceback; say it before."""
-    for key in ("secret", "realm"):
-        seen: dict[str, str] = {}
-        for name, entry in sorted(target.items()):
-            value = entry[key]
-            if value in seen:
-                raise CoopError(f"tenants {seen[value]} and {name} have the same {key}; give one of them another")
-            seen[value] = name
-
-
 def _reason(errors: str) -> str:
     """The last line of a traceback, without what SQLAlchemy adds about parameters, which may hold secrets."""
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    useful = [line for line in lines if not line.startswith(("[SQL:", "[parameters:", "DETAIL:", "(Background"))]
-    last = useful[-1] if useful else "no message"
-    return re.sub(r"\s+", " ", last)[:300]
+    lines = [line.strip() for line in errors.splitlines()]
+    return one_line("\n".join(line for line in lines if not line.startswith(("[SQL:", "[parameters:", "DETAIL:", "(Background"))))

@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._pool import holds
-from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import ENGINE_ARGUMENTS, Bbblb, Probe, converge_nodes
+from ansible_collections.meet.coop.plugins.module_utils._pool.engines import ENGINE_ARGUMENTS
 from ansible_collections.meet.coop.plugins.module_utils._pool.holds import Hold
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import Change, Node
+from ansible_collections.meet.coop.plugins.module_utils._pool.plan import Engine, Probe, converge_nodes
 
 DRAIN_ARGUMENTS: dict[str, t.Any] = {
     "domain": {"type": "str", "required": True},
@@ -46,7 +47,7 @@ class Drained:
 
 
 def take_out(
-    engine: Bbblb, domain: str, secret: str, holder: str, now: int, hold_seconds: int, min_share: Fraction, look: t.Callable[[Node], Live],
+    engine: Engine, domain: str, secret: str, holder: str, now: int, hold_seconds: int, min_share: Fraction, look: t.Callable[[Node], Live],
     path: str = holds.PATH,
 ) -> Drained:
     """Give the node no new meetings, and look what is still live on it. Called again and again until it is empty.
@@ -83,7 +84,7 @@ def take_out(
     return Drained(changes, live=look(node), held=hold)
 
 
-def put_back(engine: Bbblb, domain: str, secret: str, holder: str, now: int, probe: Probe, path: str = holds.PATH) -> Drained:
+def put_back(engine: Engine, domain: str, secret: str, holder: str, now: int, probe: Probe, path: str = holds.PATH) -> Drained:
     """Let the node have meetings again, at once; one that was disabled before stays so.
 
     Raises CoopError when the node does not answer ``probe``, or when somebody else holds it; then it stays out.
@@ -96,7 +97,8 @@ def put_back(engine: Bbblb, domain: str, secret: str, holder: str, now: int, pro
         raise _unknown(domain, current)
     if mine is not None and mine.binds(holder, now):
         raise CoopError(f"node {domain} is being maintained by {mine.holder}; name holder={mine.holder} to put it back")
-    wanted = Node(domain, secret or current[domain]["secret"], enabled=mine.enabled if mine else True)
+    known = engine.node_of(domain, current[domain])
+    wanted = replace(known, secret=secret or known.secret, enabled=mine.enabled if mine else True)
     if engine.check_mode:
         outcome = converge_nodes(engine, [wanted], lambda _node: None, path, returning=domain)
         return Drained(outcome.changes, outcome.warnings)
@@ -110,7 +112,7 @@ def put_back(engine: Bbblb, domain: str, secret: str, holder: str, now: int, pro
 
 
 def _check_share(
-    engine: Bbblb, current: t.Mapping[str, t.Any], held: t.Mapping[str, Hold], domain: str, min_share: Fraction
+    engine: Engine, current: t.Mapping[str, t.Any], held: t.Mapping[str, Hold], domain: str, min_share: Fraction
 ) -> None:
     health = engine.health()
     counted = [name for name, entry in current.items() if entry["enabled"] or name in held or name == domain]

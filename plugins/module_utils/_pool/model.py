@@ -17,8 +17,31 @@ MASK_NEW = "******** (new)"
 NAME = re.compile(r"[a-z0-9]{1,16}\Z")
 SECRET = re.compile(r"[!-~]{16,}\Z")
 DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?\Z")
+TAG = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 MAX_CAP = 100_000
 """Larger caps are typing errors; 100000 minutes are 69 days."""
+
+BLOCKED_CREATE = (
+    "disabledFeaturesExclude",  # undoes disabledFeatures
+    "allowRequestsWithoutSession",  # lets a stolen link in without the cookie it came with
+    "isBreakout",
+    "isBreakoutRoom",
+    "parentMeetingID",  # no engine scopes the parent: breakouts of other tenants' meetings
+    "meetingEndedURL",  # BBBLB would fetch any URL from the pool host (services/bbb.py, _trigger_callback), with Scalelite the node would
+)
+"""Parameters of ``create`` that nobody with a tenant's secret may send. Greenlight sends none of them."""
+
+EXPIRY = {"meetingExpireIfNoUserJoinedInMinutes": 5, "meetingExpireWhenLastUserLeftInMinutes": 1}
+"""BigBlueButton's defaults in minutes, here the most there is: 0 would keep empty meetings, and their seats on a node, for ever."""
+
+NO_RECORDING = {
+    "record": "=false",
+    "autoStartRecording": "=false",
+    "allowStartStopRecording": "=false",
+    "recordFullDurationMedia": "=false",
+    "meetingKeepEvents": "=false",
+}
+"""What is forced on a tenant that may not record. Without the last two a node keeps media or events of meetings that nobody records."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +49,8 @@ class Tenant:
     """What a pool shall know of one tenant.
 
     ``duration_max`` is in minutes, ``participants_max`` counts the people in one meeting; 0 means no cap. ``record`` says whether the
-    tenant may record at all. Caps bind everyone who holds the secret; smaller wishes pass.
+    tenant may record at all. Caps bind everyone who holds the secret; smaller wishes pass. ``previous_secret`` opens the same tenant while
+    its secret is being changed. With a ``tag`` its meetings run on nodes of that tag and on no others.
     """
 
     name: str
@@ -37,6 +61,8 @@ class Tenant:
     record: bool = False
     disabled_features: tuple[str, ...] = ()
     state: str = "present"
+    previous_secret: str = field(default="", repr=False)
+    tag: str = ""
 
     def check(self) -> None:
         """Raise CoopError with one clear line unless the tenant can be brought into a pool."""
@@ -45,6 +71,9 @@ class Tenant:
         if self.state == "absent":
             return
         _check_secret(f"tenant {self.name}", self.secret)
+        if self.previous_secret:
+            _check_secret(f"tenant {self.name}, previous_secret", self.previous_secret)
+        _check_tag(f"tenant {self.name}", self.tag)
         for option, value in (("duration_max", self.duration_max), ("participants_max", self.participants_max)):
             if not 0 <= value <= MAX_CAP:
                 raise CoopError(f"tenant {self.name}: {option} is {value}; write a number from 1 to {MAX_CAP}, or 0 for no cap")
@@ -55,12 +84,13 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Node:
-    """What a pool shall know of one BigBlueButton server. ``domain`` may hold a port."""
+    """What a pool shall know of one BigBlueButton server. ``domain`` may hold a port. With a ``tag`` it serves tenants of that tag only."""
 
     domain: str
     secret: str = field(default="", repr=False)
     enabled: bool = True
     state: str = "present"
+    tag: str = ""
 
     def check(self) -> None:
         """Raise CoopError with one clear line unless the node can be brought into a pool."""
@@ -68,6 +98,7 @@ class Node:
             raise CoopError(f"node {self.domain!r}: write the server's host name alone, in lower case, without scheme or path")
         if self.state == "present":
             _check_secret(f"node {self.domain}", self.secret)
+            _check_tag(f"node {self.domain}", self.tag)
 
 
 @dataclass(frozen=True)
@@ -103,3 +134,8 @@ def shown(before: t.Mapping[str, t.Any] | None, after: t.Mapping[str, t.Any] | N
 def _check_secret(what: str, secret: str) -> None:
     if not SECRET.match(secret):
         raise CoopError(f"{what}: its secret must be 16 or more visible ASCII characters without spaces")
+
+
+def _check_tag(what: str, tag: str) -> None:
+    if tag and (not TAG.match(tag) or tag == "none"):
+        raise CoopError(f"{what}: a tag is 1 to 32 letters, digits, hyphens and underscores, and not the word none")
