@@ -287,6 +287,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for key, value in variables.items():
                 inventory.set_variable(name, key, value)
         inventory.add_group(group_name("on_", name))
+        for key in ("address", "address6"):
+            inventory.set_variable(name, f"coop_{key}", host.get(key))
         return variables
 
     @staticmethod

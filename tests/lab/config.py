@@ -35,6 +35,8 @@ class Host:
     """Further names of the host in lab.test."""
     containers: bool = False
     """Whether it runs containers of its own and so gets the images for them."""
+    optional: bool = False
+    """Whether it is started only when it is named."""
 
 
 HOSTS: dict[str, Host] = {
@@ -45,6 +47,7 @@ HOSTS: dict[str, Host] = {
         Host("node1", 31),
         Host("node2", 32),
         Host("host1", 41, volumes=("/var/lib/docker",), containers=True),
+        Host("host2", 42, volumes=("/var/lib/docker",), containers=True, optional=True),
     )
 }
 RESOLVER_OFFSET = 11
