@@ -166,14 +166,14 @@ def test_a_migration_that_finds_a_table_locked(site: Site, instance: Quick) -> N
 
 
 def test_an_old_version_that_cannot_live_with_what_was_migrated(site: Site, instance: Quick) -> None:
-    """A table stays locked and the old version has lost its rights on another: the dump goes back, and what was written since is kept aside."""
+    """A table stays locked, and the old version has lost its rights on others: the dump goes back, what was written since is kept aside."""
     user = f"psql -U postgres -d {instance.database} -Atc"
     count = f'$({user} "SELECT count(*) FROM schema_migrations")'
     holder = f"psql -U postgres -d {instance.database} -c 'BEGIN; SELECT 1 FROM invitations; SELECT pg_sleep(100)' >/dev/null 2>&1 &"
     # As soon as the first migration is through on the real database; rights come back with the dump.
     breaker = (
         f"n={count}; (for i in $(seq 900); do [ {count} = $n ] || break; sleep 0.1; done;"
-        f" {user} \"INSERT INTO invitations (email, provider, token, created_at, updated_at)"
+        f' {user} "INSERT INTO invitations (email, provider, token, created_at, updated_at)'
         " VALUES ('late@x.test', 'greenlight', 'late', now(), now());"
         f' REVOKE ALL ON settings, site_settings FROM {instance.database}") >/dev/null 2>&1 &'
     )

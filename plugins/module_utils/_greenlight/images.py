@@ -226,7 +226,7 @@ def _unused(engine: Engine, spec: Spec, wanted: str) -> tuple[tuple[str, str], .
     """The fork's images that are neither wanted nor used by any container, whether it runs or not; newest first."""
     with explained(f"images of {spec.name}"):
         rows = engine.sdk.images(filters={"label": f"{LABEL_NAME}={spec.name}"})
-        used = {row["ImageID"] for row in engine.sdk.containers(all=True)}
+        used = {row["ImageID"] for row in engine.containers()}
     rest = [row for row in rows if row["Id"] not in used and wanted not in (row.get("RepoTags") or [])]
     ordered = sorted(rest, key=lambda row: (-int(row["Created"]), str(row["Id"])))
     return tuple(((row.get("RepoTags") or [row["Id"]])[0], str(row["Id"])) for row in ordered)
