@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -144,6 +145,8 @@ def test_an_instance_moves_however_often_the_run_is_killed(
     assert [two.status("host1"), two.status("host2")] == [200, 200]
     receipt = json.loads((two.lab.state / "receipts" / "move" / f"{INSTANCE}.json").read_text())
     assert receipt["outcome"] == "moved" and receipt["closed_seconds"] > 1 and OWN in "".join(receipt["records_to_change"])
+    seen = json.loads((two.lab.state / "receipts" / "move" / "checks" / f"{INSTANCE}.json").read_text())
+    assert seen["ok"] and re.fullmatch(r"\d{4}-\d\d-\d\d", seen["restore_proved_on"]), "the drill before it was closed"
     assert two.records("host1")["state"] == "left"
 
     again = played(*MOVE)
