@@ -15,6 +15,7 @@ description:
   - "Groups: C(coop_services), C(members), C(clients), C(member_<id>), C(client_<id>), C(tier_<tier>), C(class_consumer), C(class_producer),
     C(on_<container host>) and C(container_hosts); in group names C(-) and C(.) become C(_). Members without a service have a group too."
   - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
+  - "Variables of each container host: C(coop_address) and C(coop_address6), the addresses that names of its instances lead to."
   - Container hosts that no other inventory source has defined before are added to the group C(container_hosts).
   - Nothing in a membership file is run as a template. The options of a configuration file of this plugin can be templates.
   - The membership file itself is an inventory source if it says C(plugin=meet.coop.members) at the top. To set options, or to keep the
