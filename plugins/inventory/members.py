@@ -17,6 +17,7 @@ description:
   - "A BigBlueButton server of a service's own that has an C(address) is a host too, in the group C(dedicated_servers), with the variables
     that role C(bbb_node) reads. The host that runs its balancer is in the group C(dedicated_balancers)."
   - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
+  - "Variables of each container host: C(coop_address) and C(coop_address6), the addresses that names of its instances lead to."
   - Container hosts that no other inventory source has defined before are added to the group C(container_hosts).
   - Nothing in a membership file is run as a template. The options of a configuration file of this plugin can be templates.
   - The membership file itself is an inventory source if it says C(plugin=meet.coop.members) at the top. To set options, or to keep the
@@ -317,6 +318,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for key, value in variables.items():
                 inventory.set_variable(name, key, value)
         inventory.add_group(group_name("on_", name))
+        for key in ("address", "address6"):
+            inventory.set_variable(name, f"coop_{key}", host.get(key))
         return variables
 
     @staticmethod

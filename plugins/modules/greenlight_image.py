@@ -90,6 +90,12 @@ options:
     description: Memory that compiling the assets may use.
     type: str
     default: 2g
+  keep:
+    description:
+      - How many earlier images of the fork stay on the host that no container uses, the newest ones. Older ones are removed.
+      - What a container uses, and the image that is wanted, always stays.
+    type: int
+    default: 1
   docker_host:
     description: Address of the Docker daemon.
     type: str
@@ -186,6 +192,8 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance imp
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Observe, compare, change."""
     params = module.params
+    if params["keep"] < 0:
+        raise CoopError(f"keep is a number of images, 0 or more, not {params['keep']}")
     if params["content"] is None:
         raise CoopError("content is missing: greenlight_image runs through its action plugin, which reads overrides on the controller")
     spec = images.Spec(
@@ -200,6 +208,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         instance=params["instance"],
         timeout=params["timeout"],
         memory=parse_memory(params["memory"], "memory"),
+        keep=params["keep"],
     )
     engine: Engine | None = Engine(params["docker_host"])
     if module.check_mode and engine.socket and not os.path.exists(engine.socket):
@@ -238,6 +247,7 @@ def main() -> None:
             "instance": {"type": "str"},
             "timeout": {"type": "int", "default": 900},
             "memory": {"type": "str", "default": "2g"},
+            "keep": {"type": "int", "default": 1},
             "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
             "content": {"type": "dict"},
         },

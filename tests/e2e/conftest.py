@@ -81,9 +81,9 @@ def play() -> Callable[..., Play]:
 def play_killed_at() -> Callable[..., bool]:
     """Runs a playbook and kills the whole run (SIGKILL) as soon as a task begins; whether it came that far."""
 
-    def run(task: str, delay: float, playbook: str, *arguments: str) -> bool:
+    def run(task: str, delay: float, playbook: str, *arguments: str, inventory: pathlib.Path = INVENTORY) -> bool:
         process = subprocess.Popen(
-            command(playbook, *arguments), cwd=ROOT, env=environment(), text=True,
+            command(playbook, *arguments, inventory=inventory), cwd=ROOT, env=environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         assert process.stdout is not None

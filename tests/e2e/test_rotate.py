@@ -88,8 +88,16 @@ def test_secrets_are_changed_on_both_sides_while_people_use_the_site(
         assert {name: between[name] for name in OURS} == old and sorted(set(between) - set(old)) == [f"{name}.next" for name in OURS]
         assert container_environment(lab)["SECRET_KEY_BASE"] == between["secret_key_base.next"]
         assert container_environment(lab)["DATABASE_URL"].startswith(f"postgres://{DATABASE}_next:")
-        # The next run names the mail password only: what was begun, and what rosa could read, is due by itself.
-        outcome = play("rotate.yml", "-l", INSTANCE, *variables(["agaric"], ["smtp_password"]))
+        # The next run names the mail password only: what was begun, and what rosa could read, is due by itself. It is broken off too, when
+        # the file says the new values and the container still has the second login.
+        assert play_killed_at(
+            "Bring the instance to its ordinary state with the new values",
+            0, "rotate.yml", "-l", INSTANCE, *variables(["agaric"], ["smtp_password"]),
+        )  # fmt: skip
+        assert kept() == {name: between[f"{name}.next"] for name in OURS}
+        assert container_environment(lab)["DATABASE_URL"].startswith(f"postgres://{DATABASE}_next:")
+        # Nothing is named and nothing is due any more, and it is finished all the same.
+        outcome = play("rotate.yml", "-l", INSTANCE, *variables(["agaric"], []))
         assert outcome.code == 0, outcome.output[-5000:]
     assert visitors.bad == [] and len(visitors.seconds) > 40, (visitors.bad, max(visitors.seconds))
 

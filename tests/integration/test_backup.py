@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.support.containers import HOST, REDIS
@@ -410,6 +416,111 @@ def test_a_damaged_snapshot_changes_nothing(backups: Backups, one: Service) -> N
     assert result["failed"] is True and "storage/ab/avatar (7 bytes) is missing" in result["msg"] and "nothing was changed" in result["msg"]
     assert one.state() == before and one.runs()
     backups.restic("forget", "latest", *tags)
+
+
+# --- Other targets --------------------------------------------------------------------------------------------------
+
+#: Who may use the servers below.
+LOGIN, PASSWORD = "coop", "PASSWORD-of-a-target"
+
+
+@contextlib.contextmanager
+def served(argv: list[str], port: int, **environment: str) -> Iterator[None]:
+    """A server on this machine, which the lab's hosts reach at their gateway; gone afterwards."""
+    server = subprocess.Popen(argv, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+                break
+            assert server.poll() is None and time.monotonic() < deadline, f"{argv[0]} does not listen"
+            time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("0.0.0.0", 0))
+        return int(one.getsockname()[1])
+
+
+def s3_keys(port: int) -> dict[str, str]:
+    """An account at the S3 server, which asks for one from then on."""
+    somebody = {"region_name": "us-east-1", "aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
+    accounts = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{port}", **somebody)
+    accounts.create_user(UserName=LOGIN)
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    accounts.put_user_policy(UserName=LOGIN, PolicyName="all", PolicyDocument=json.dumps(everything))
+    key = accounts.create_access_key(UserName=LOGIN)["AccessKey"]
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+@contextlib.contextmanager
+def target(kind: str, one: Service, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The options that name a repository on a real server of this kind, credentials included."""
+    if kind == "sftp":
+        lab = one.lab
+        lab.exec("services", ["sh", "-c", "mkdir -p /run/sshd /root/.ssh /srv/backup-test; ssh-keygen -A; pgrep -x sshd || /usr/sbin/sshd"])
+        host_key = lab.exec("services", ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).stdout
+        one.sh(f"mkdir -p {PLACE}/ssh; rm -f {PLACE}/ssh/key; ssh-keygen -q -t ed25519 -N '' -f {PLACE}/ssh/key")
+        one.lab.exec(HOST, ["sh", "-c", f"cat >{PLACE}/ssh/known"], f"services.lab.test {host_key}")
+        lab.exec("services", ["sh", "-c", "cat >/root/.ssh/authorized_keys"], one.sh(f"cat {PLACE}/ssh/key.pub"))
+        try:
+            yield {
+                "repository": "sftp:root@services.lab.test:/srv/backup-test/first",
+                "ssh_key": f"{PLACE}/ssh/key", "known_hosts": f"{PLACE}/ssh/known",
+            }  # fmt: skip
+        finally:
+            lab.exec("services", ["sh", "-c", "pkill -x sshd; rm -rf /srv/backup-test /root/.ssh/authorized_keys"])
+        return
+    port, gateway = free_port(), one.sh("ip -4 route show default | cut -d' ' -f3").strip()
+    if kind == "rest":
+        hashed = subprocess.run(["openssl", "passwd", "-apr1", "-stdin"], input=PASSWORD, text=True, capture_output=True, check=True).stdout
+        (tmp_path / "htpasswd").write_text(f"{LOGIN}:{hashed}")
+        (tmp_path / "rest").mkdir()
+        # Append-only, as another co-operative would offer it.
+        argv = ["rclone", "serve", "restic", "--append-only", "--addr", f"0.0.0.0:{port}", "--htpasswd", str(tmp_path / "htpasswd")]
+        with served([*argv, str(tmp_path / "rest")], port):
+            yield {
+                "repository": f"rest:http://{gateway}:{port}/host1",
+                "environment": {"RESTIC_REST_USERNAME": LOGIN, "RESTIC_REST_PASSWORD": PASSWORD},
+            }
+    else:
+        argv = [sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(port)]
+        with served(argv, port, INITIAL_NO_AUTH_ACTION_COUNT="3"):
+            yield {"repository": f"s3:http://{gateway}:{port}/coop/host1", "environment": s3_keys(port)}
+
+
+@pytest.mark.parametrize("kind", ["sftp", "rest", "s3"])
+def test_a_repository_on_another_machine(backups: Backups, services: dict[str, Service], kind: str, tmp_path: Path) -> None:
+    """As the first and only repository: a lost instance comes back from it, and its credentials stand in no process list."""
+    two = services["bk-two"]
+    before = two.state()
+    with target(kind, two, tmp_path) as options:
+        secrets = [value for name, value in options.get("environment", {}).items() if "USER" not in name and "KEY_ID" not in name]
+        wanted = json.dumps({"ANSIBLE_MODULE_ARGS": backups.arguments("greenlight_backup", instances=[{"name": "bk-two"}], **options)})
+        watch = 'while :; do ps -eo args ww; done >/run/targets.ps & w=$!; "$@"; kill $w; cat /run/targets.ps; rm /run/targets.ps'
+        done = two.lab.exec(HOST, ["sh", "-c", watch, "sh", *command(two.lab, HOST, "greenlight_backup")], wanted)
+        assert '"action": "backup"' in done.stdout and '"error": null' in done.stdout, done.stdout[-2000:]
+        assert "restic backup" in done.stdout or "restic -o" in done.stdout
+        told = done.stdout.replace(json.dumps(options.get("environment", {})), "")
+        assert [secret for secret in secrets if secret in told + done.stderr] == []
+        again = backups.backup("bk-two", unless_younger=3600, **options)
+        assert not again["changed"] and again["instances"][0]["action"] == "skip"
+        if kind == "rest":
+            wrong = {**options, "environment": {**options["environment"], "RESTIC_REST_PASSWORD": "not-the-password"}}
+            refused = backups.backup("bk-two", **wrong)
+            assert (
+                refused["failed"] and "cannot be reached" in refused["msg"] and "401" in refused["msg"] and PASSWORD not in refused["msg"]
+            )
+        two.lose()
+        restored = backups.restore("bk-two", **options)
+        assert not restored.get("failed"), restored
+        assert (two.database.dump(), two.uploads()) == before[:2]
+    two.create()
 
 
 # --- The role -------------------------------------------------------------------------------------------------------

@@ -213,6 +213,33 @@ def killed(forge: Forge, event: str) -> None:
     assert seen.returncode == 0 and seen.stdout and play.returncode != 0, (seen, output)
 
 
+def test_earlier_images_go_but_for_one_and_those_in_use(forge: Forge) -> None:
+    """Each release of a member's texts leaves an image of half a gigabyte behind."""
+    small = small_upstream(forge)
+    wanted = {"upstream": small}
+    made = []
+    try:
+        for colour in ("red", "green", "blue"):
+            (forge.folder / "styles.scss").write_text(f"#navbar {{ color: {colour}; }}\n")
+            made.append(forge.good(**wanted)["image"])
+            if colour == "red":
+                forge.docker("create", "--name", "t-image-user", "--entrypoint", "true", made[0])
+        # One is used by a container that does not even run, one is the one before, one is wanted.
+        assert forge.left() == sorted(made)
+        (forge.folder / "styles.scss").write_text("#navbar { color: black; }\n")
+        predicted, done = forge.good(check=True, **wanted), forge.good(**wanted)
+        assert predicted["actions"] == done["actions"] == [f"build image {done['image']}", f"remove image {made[1]}"]
+        assert predicted["diff"] == done["diff"]
+        assert forge.left() == sorted([made[0], made[2], done["image"]])
+        assert forge.good(**wanted)["changed"] is False
+        forge.docker("rm", "t-image-user")
+        assert forge.good(**wanted, keep=0)["actions"] == [f"remove image {name}" for name in (made[2], made[0])]
+        assert forge.left() == [done["image"]]
+    finally:
+        forge.docker("rm", "--force", "t-image-user", check=False)
+        forge.docker("rmi", "--force", small, check=False)
+
+
 def small_upstream(forge: Forge) -> str:
     """An upstream image with Greenlight's files and nothing to run them, quick to push: what it holds is no matter to a registry."""
     files = io.BytesIO()

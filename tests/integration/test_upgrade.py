@@ -165,6 +165,35 @@ def test_a_migration_that_finds_a_table_locked(site: Site, instance: Quick) -> N
     )
 
 
+def test_an_old_version_that_cannot_live_with_what_was_migrated(site: Site, instance: Quick) -> None:
+    """A table stays locked, and the old version has lost its rights on others: the dump goes back, what was written since is kept aside."""
+    user = f"psql -U postgres -d {instance.database} -Atc"
+    count = f'$({user} "SELECT count(*) FROM schema_migrations")'
+    holder = f"psql -U postgres -d {instance.database} -c 'BEGIN; SELECT 1 FROM invitations; SELECT pg_sleep(100)' >/dev/null 2>&1 &"
+    # As soon as the first migration is through on the real database; rights come back with the dump.
+    breaker = (
+        f"n={count}; (for i in $(seq 900); do [ {count} = $n ] || break; sleep 0.1; done;"
+        f' {user} "INSERT INTO invitations (email, provider, token, created_at, updated_at)'
+        " VALUES ('late@x.test', 'greenlight', 'late', now(), now());"
+        f' REVOKE ALL ON settings, site_settings FROM {instance.database}") >/dev/null 2>&1 &'
+    )
+    migrations = instance.migrations()
+    instance.on_host(f"{holder} {breaker} sleep 1")
+    try:
+        failed = instance.bad(image=IMAGE, **BESIDE)
+    finally:
+        instance.sql(HOLDERS_END)
+    aside = f"aside_of_{instance.database}"
+    assert "is refused" in failed["msg"] and "could not live with what had been migrated" in failed["msg"], failed
+    assert failed["msg"].count(aside) == 1 and "does not serve well" not in failed["msg"]
+    assert instance.names() == ONE and site.version() == "v3.7.1" and site.signed_in(site.sign_in())
+    assert instance.migrations() == migrations and not there(instance, "late@x.test")
+    assert instance.sql("SELECT count(*) FROM invitations WHERE email = 'late@x.test'", aside) == "1"
+    # A run that changes nothing leaves it alone; it goes when somebody has taken out what is wanted.
+    assert instance.good(image=OLDER)["changed"] is False and aside in instance.copies()
+    instance.sql(f"DROP DATABASE {aside}", "postgres")
+
+
 # --- Upgrades ---------------------------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev lab", description="Throwaway hosts with real parts, in Docker containers on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="bring the lab (or some of its hosts) up; does only what is missing")
-    up.add_argument("hosts", nargs="*", metavar="HOST", help=f"some of: {', '.join(HOSTS)}; default all")
+    up.add_argument("hosts", nargs="*", metavar="HOST", help=f"some of: {', '.join(HOSTS)}; default: {', '.join(lifecycle.DEFAULT_HOSTS)}")
     up.add_argument("--greenlight-image", metavar="NAME", help="also load this Greenlight image into the container hosts")
     down = commands.add_parser("down", help="remove the lab's containers, volumes and network")
     down.add_argument("--images", action="store_true", help="remove the lab's images and what it cached too")
@@ -43,7 +43,7 @@ def main() -> int:
         elif arguments.command == "down":
             lifecycle.down(lab, images_too=arguments.images, say=say)
         elif arguments.command == "images":
-            done = lifecycle.up(lab, [name for name, host in HOSTS.items() if host.containers], say)
+            done = lifecycle.up(lab, [name for name in lifecycle.DEFAULT_HOSTS if HOSTS[name].containers], say)
             say(", ".join(done) if done else "images are there already")
         elif arguments.command == "inventory":
             print(lab.inventory)

@@ -37,6 +37,8 @@ class Host:
     """Whether it runs containers of its own and so gets the images for them."""
     shelf: str = "images"
     """Which of the archives of images (containers.py) that is."""
+    optional: bool = False
+    """Whether it is started only when it is named."""
 
 
 HOSTS: dict[str, Host] = {
@@ -48,6 +50,7 @@ HOSTS: dict[str, Host] = {
         Host("node2", 32),
         Host("node3", 33),
         Host("host1", 41, volumes=("/var/lib/docker",), containers=True),
+        Host("host2", 42, volumes=("/var/lib/docker",), containers=True, optional=True),
     )
 }
 NODES = tuple(name for name in HOSTS if name.startswith("node"))

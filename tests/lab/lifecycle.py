@@ -15,7 +15,7 @@ from . import containers, engine, hosts, images, inventory, nodes, pki, secrets,
 from .config import CACHE, HOSTS, Lab
 
 Say = Callable[[str], None]
-DEFAULT_HOSTS = tuple(HOSTS)
+DEFAULT_HOSTS = tuple(name for name, host in HOSTS.items() if not host.optional)
 
 
 @contextmanager
@@ -132,5 +132,5 @@ def status(lab: Lab) -> tuple[list[tuple[str, str, str, str]], bool]:
         return name, hosts.boot_state(lab.container(name)), lab.address(name), what
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        rows = list(pool.map(row, HOSTS))
+        rows = list(pool.map(row, [name for name, host in HOSTS.items() if name in there or not host.optional]))
     return rows, all(state == "running" and "DOWN" not in what and "OLD" not in what for _name, state, _address, what in rows)

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.meet.coop.plugins.module_utils import _moves
 from ansible_collections.meet.coop.plugins.module_utils._backup import manifest, trees
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, dumps, ports
@@ -71,14 +72,8 @@ def database_name(name: str) -> str:
 
 
 def discover(state_root: str) -> list[str]:
-    """The instances that this host keeps: those with secrets. Raises CoopError."""
-    try:
-        names = sorted(os.listdir(state_root))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise CoopError(f"{state_root} cannot be read: {error.strerror}") from error
-    return [name for name in names if os.path.isfile(os.path.join(state_root, name, manifest.SECRETS))]
+    """The instances that this host keeps: those with secrets, and not what lies here of one that has moved. Raises CoopError."""
+    return _moves.kept(state_root)
 
 
 def clean(root: str) -> None:

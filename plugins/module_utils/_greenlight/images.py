@@ -75,6 +75,8 @@ class Spec:
     timeout: int = 900
     #: Bytes of memory for it.
     memory: int = 2 * 1024**3
+    #: How many earlier images of the fork stay that no container uses, the newest first.
+    keep: int = 1
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -137,6 +139,8 @@ class Observed:
     leftovers: tuple[str, ...] = ()
     #: The image of the instance's container.
     running: Mapping[str, Any] | None = None
+    #: Earlier images of this fork that no container uses, newest first: name and id.
+    unused: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,8 @@ class Plan:
     build: bool = False
     pull: bool = False
     push: bool = False
+    #: Name and id of each earlier image whose time is over.
+    prune: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -212,7 +218,18 @@ def observe(engine: Engine, spec: Spec) -> Observed:
         in_registry=spec.push and _in_registry(engine, image, spec.login),
         leftovers=tuple(name for name in (spec.build_container, spec.probe_container) if engine.container(name)),
         running=running,
+        unused=_unused(engine, spec, image),
     )
+
+
+def _unused(engine: Engine, spec: Spec, wanted: str) -> tuple[tuple[str, str], ...]:
+    """The fork's images that are neither wanted nor used by any container, whether it runs or not; newest first."""
+    with explained(f"images of {spec.name}"):
+        rows = engine.sdk.images(filters={"label": f"{LABEL_NAME}={spec.name}"})
+        used = {row["ImageID"] for row in engine.containers()}
+    rest = [row for row in rows if row["Id"] not in used and wanted not in (row.get("RepoTags") or [])]
+    ordered = sorted(rest, key=lambda row: (-int(row["Created"]), str(row["Id"])))
+    return tuple(((row.get("RepoTags") or [row["Id"]])[0], str(row["Id"])) for row in ordered)
 
 
 def digest_of(image: Mapping[str, Any], name: str) -> str:
@@ -263,6 +280,7 @@ def diff(spec: Spec, observed: Observed) -> Plan:
         build=build,
         pull=missing and observed.in_registry,
         push=spec.push and not observed.in_registry,
+        prune=observed.unused[spec.keep :],
     )
     steps = [
         *((True, f"remove container {name}") for name in plan.remove),
@@ -270,6 +288,7 @@ def diff(spec: Spec, observed: Observed) -> Plan:
         (plan.build, f"build image {image}"),
         (plan.pull, f"pull image {image}"),
         (plan.push, f"push image {image}"),
+        *((True, f"remove image {name}") for name, _id in plan.prune),
     ]
     return replace(plan, steps=tuple(step for wanted, step in steps if wanted))
 
@@ -325,6 +344,9 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> Result:
                 _pull(engine, plan.image, spec.login)
             if write and plan.push:
                 _push(engine, plan.image, spec.login)
+            # Last, and never what a container uses: there is the wanted image now, and one to go back to.
+            for _name, one in plan.prune if write else ():
+                engine.sdk.remove_image(one, force=True)
         found = engine.image(plan.image) if write or observed.built else None
         if write and (found is None or not made_by(found, spec, observed.digest)):
             raise ContainerError(
@@ -339,6 +361,8 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> Result:
         before["registry"], after["registry"] = None, plan.image
     if plan.remove:
         before["leftovers"], after["leftovers"] = list(plan.remove), []
+    if plan.prune:
+        before["earlier"], after["earlier"] = [name for name, _id in plan.prune], []
     return Result(
         image=plan.image,
         actions=list(plan.steps),
