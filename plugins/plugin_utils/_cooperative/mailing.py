@@ -287,7 +287,7 @@ class MailTask:
 
     def message(self, letter: Letter) -> EmailMessage:
         """The mail as it goes out."""
-        message = EmailMessage(policy=email.policy.SMTP)
+        message = EmailMessage(policy=email.policy.SMTP.clone(cte_type="7bit"))
         name = self.smtp["sender_name"] or self.month.cooperative["name"]
         message["From"] = email.utils.formataddr((clean(name), self.smtp["sender_email"]))
         message["To"] = letter.address

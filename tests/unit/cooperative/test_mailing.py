@@ -60,6 +60,8 @@ class Post:
     async def handle_DATA(self, server, session, envelope):
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert [message["To"]] == envelope.rcpt_tos and session.auth_data == "relay"
+        # Not every server takes eight bits.
+        assert envelope.content.isascii()
         self.taken.append(message)
         return "250 2.0.0 Ok"
 
@@ -144,6 +146,7 @@ def test_each_gets_its_own_once(year, post):
 
 
 def test_what_comes_is_what_lies_there(year, post):
+    year.edit("members.yml", "name: Sunflower Housing Co-operative", "name: Sønnenblume & Søn")
     run(year, post.port)
     by_address = {str(message["To"]): message for message in post.taken}
     mine = by_address["ana@sunflower.example"]
@@ -156,6 +159,7 @@ def test_what_comes_is_what_lies_there(year, post):
     figures = json.loads((year.money / "closed/2025-03/allocation.json").read_text())
     owed = next(one["closing"] for one in figures["members"] if one["id"] == "sunflower")
     assert f"To pay: {owed / 100:.2f} EUR, with the reference SUNFLOWER-2025-03." in mine.get_body().get_content()
+    assert "Dear Sønnenblume & Søn," in mine.get_body().get_content()
     # The seller hands on what it sold; nobody else sees it.
     for address, message in by_address.items():
         names = [part.get_filename() for part in message.iter_attachments()]

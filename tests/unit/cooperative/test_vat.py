@@ -25,6 +25,7 @@ from .test_journals import balances, beancount_errors, hledger
 from .year import MONTHS, Year
 
 STANDARD = Vat(Treatment("S", Fraction(20)), Fraction(1), "hmrc")
+SHIPPED_VAT = "vat: {category: O, reason: Not registered for VAT}\n"
 VAT = "notice: 1/5\nvat: {category: S, rate: 20, reclaim: 1, office: hmrc}\n"
 
 
@@ -89,7 +90,7 @@ def test_the_books_hold_with_vat(one, rate, reclaim):
 def registered(tmp_path_factory) -> Year:
     """Four months of the example year, of a co-operative that charges VAT and gets it back."""
     year = Year(tmp_path_factory.mktemp("vat") / "coop")
-    year.edit("rules/1.yml", "seller_share: 1/5\n", f"seller_share: 1/5\n{VAT}")
+    year.edit("rules/1.yml", SHIPPED_VAT, VAT)
     year.edit("members.yml", '    weight: "1/2"', '    tax: {category: AE}\n    weight: "1/2"')
     year.edit("bills/2025-02/hetzner.yml", "rate: 19\n", "rate: 19\nreclaim: 0\n")
     year.edit("payments/2025-03.csv", "\n", "\n2025-03-20,out,1.00,EUR,HMRC-2025-01,vat-1,,HMRC\n")
@@ -149,7 +150,7 @@ def test_the_statement_says_what_is_net_and_what_is_gross(registered):
 )
 def test_bad_vat_is_named_with_its_place(tmp_path, old, new, wanted):
     year = Year(tmp_path / "coop")
-    year.edit("rules/1.yml", "seller_share: 1/5\n", f"seller_share: 1/5\n{VAT.replace(old, new)}")
+    year.edit("rules/1.yml", SHIPPED_VAT, VAT.replace(old, new))
     before = year.tree()
     with pytest.raises(MoneyError) as failed:
         year.run()
