@@ -28,7 +28,9 @@ def get(lab: Any, path: str) -> http.client.HTTPResponse:
     return connection.getresponse()
 
 
-def test_the_page_is_served_as_it_was_written(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path: pathlib.Path) -> None:
+def test_the_page_is_served_as_it_was_written(
+    onboarded: Play, lab: Any, play: Callable[..., Play], run_module: Callable[..., Any], tmp_path: pathlib.Path
+) -> None:
     given = {
         "status_page_directory": str(tmp_path / "status"), "status_page_receipts": str(lab.state / "receipts"),
         "status_page_hostname": NAME, "status_page_host": "host1", "status_page_languages": ["en", "es"],
@@ -56,5 +58,6 @@ def test_the_page_is_served_as_it_was_written(onboarded: Play, lab: Any, play: C
         assert run(status_page_languages=["en"]).code == 0
         assert get(lab, "/index.es.html").status == 404
     finally:
+        run_module("host1", "meet.coop.caddy_route", {"id": "status", "state": "absent"})
         lab.update("meet.test", "del status A")
         lab.exec("host1", ["rm", "-rf", "/srv/meet-coop-status"])
