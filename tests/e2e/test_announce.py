@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Planned maintenance in the banner of a site: foretold, set, taken back, beside what the member wrote itself; and when the work is done."""
+"""Planned maintenance in the banner of a site: foretold, set beside what the member wrote itself, taken back when the work is done."""
 
 from __future__ import annotations
 

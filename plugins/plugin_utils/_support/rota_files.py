@@ -63,7 +63,11 @@ def _rules(file: File, records: Mapping[str, Record]) -> list[Rules]:
         weights = {producer: Fraction(value) for producer, value in raw.get("weights", {}).items()}
         handover = datetime.time(int(hour), int(minute))
         place = file.place((*path, "decided_by"))
-        found.append(Rules(start, raw.get("turn_days", 7), handover, zone, weights, raw.get("decided_by"), place))
+        rules = Rules(start, raw.get("turn_days", 7), handover, zone, weights, raw.get("decided_by"), place)
+        if found and rules.instant(start) <= found[-1].instant(start - datetime.timedelta(days=1)):
+            said = f"its first turn would begin before the one before it, in {found[-1].zone}; write a later day"
+            file.bad((*path, "from"), said)
+        found.append(rules)
     return found
 
 

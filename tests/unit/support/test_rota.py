@@ -256,6 +256,15 @@ BROKEN: dict[str, tuple[Any, str]] = {
         {"rota": [SET, {**SET}]},
         "rota.yml:4: rota, field [1].from: 2026-01-05 is not after 2026-01-05; write the sets oldest first",
     ),
+    "before the one before it": (
+        {
+            "rota": [
+                {**SET, "handover": "23:00", "time_zone": "Pacific/Honolulu"},
+                {"from": "2026-01-20", "handover": "00:00", "time_zone": "Pacific/Kiritimati"},
+            ]
+        },
+        "rota.yml:5: rota, field [1].from: its first turn would begin before the one before it, in Pacific/Honolulu",
+    ),
     "weight of a stranger": (
         {"rota": [{**SET, "weights": {"zoe": 1}}]},
         'rota.yml:5: rota, field [0].weights.zoe: "zoe" is no member; write one of ada, bob, cia',
