@@ -120,7 +120,7 @@ documents:
       description: Its files, in RV(directory).
       type: list
       elements: str
-skipped:
+not_made:
   description:
     - Documents that somebody asks for and that cannot be made, as the month was closed before anybody wrote how they are taxed.
     - In an open month, M(meet.coop.month_settlement) fails and says so.

@@ -81,7 +81,7 @@ class DocumentsTask:
             "directory": folder,
             "documents": documents,
             "files": shown,
-            "skipped": desk.skipped,
+            "not_made": desk.skipped,
             "summary": [f"{period}: {len(documents)} documents, {len(files)} files to write or written", *desk.skipped],
             "diff": {
                 "before": "".join(f"{name}\n" for name in sorted(issued)),

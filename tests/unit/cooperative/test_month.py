@@ -24,8 +24,9 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Period
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.outputs import NAMESPACE
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.pages import Pages
+from tests.support.example_year import LATE, TAKEN_IN
 
-from .year import LATE, MONTHS, TAKEN_IN, Year
+from .year import MONTHS, Year
 
 JANUARY, FEBRUARY, MARCH = MONTHS[:3]
 
