@@ -104,6 +104,7 @@ def turns(rota: Rota, records: Mapping[str, Record], until: datetime.datetime) -
     Raises RotaError when a swap cannot be, and when turns that have begun would come out otherwise.
     """
     problems: list[Problem] = []
+    records = {name: one for name, one in records.items() if ever_producer(one)}
     begun = {one.day: one for one in rota.begun}
     last = max((on for swap in rota.swaps for on in (swap.one, swap.other)), default=datetime.date.min)
     # A year written wrong is no reason to reckon for ages.
@@ -133,6 +134,11 @@ def turns(rota: Rota, records: Mapping[str, Record], until: datetime.datetime) -
     if problems:
         raise RotaError(problems)
     return [found[on] for on in sorted(found)]
+
+
+def ever_producer(record: Record) -> bool:
+    """Whether a member is, was or is going to be a producer."""
+    return "producer" in record.classes or any("producer" in (change.classes or ()) for change in record.changes)
 
 
 def on_duty(found: Sequence[Turn], at: datetime.datetime) -> Turn | None:
@@ -211,6 +217,6 @@ def _swap(rota: Rota, records: Mapping[str, Record], found: dict[datetime.date, 
             turn = found.get(on)
             if turn is None or turn.producer is None or on in settled:
                 continue
-            if not _can(records[turn.producer], turn.days, turn.rules, rota.holidays):
+            if turn.producer not in records or not _can(records[turn.producer], turn.days, turn.rules, rota.holidays):
                 said = f"gives {turn.producer} the turn of {on}, when it is on holiday or no producer; swap with another turn"
                 problems.append(Problem(*swap.place, said))

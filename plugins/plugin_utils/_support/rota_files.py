@@ -20,7 +20,7 @@ from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader impor
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import Record
 
 from .files import File
-from .rota import Begun, Holiday, Rota, RotaError, Rules, Swap, Turn
+from .rota import Begun, Holiday, Rota, RotaError, Rules, Swap, Turn, ever_producer
 
 PAGE = "docs/support.md"
 ROTA_FILE, TURNS_FILE = "rota.yml", "turns.csv"
@@ -81,14 +81,10 @@ def _zone(name: str) -> zoneinfo.ZoneInfo | None:
 def _producer(file: File, path: tuple[object, ...], name: str, records: Mapping[str, Record]) -> None:
     """The name has to be that of a member that is a producer at some time."""
     record = records.get(name)
-    if record is None or not _ever(record):
-        known = sorted(one.id for one in records.values() if _ever(one))
+    if record is None or not ever_producer(record):
+        known = sorted(one.id for one in records.values() if ever_producer(one))
         advice = f"write one of {', '.join(known)}" if known else "add one to the membership file first"
         file.bad(path, f"{show(name)} is {'no member' if record is None else 'no producer'}; {advice}")
-
-
-def _ever(record: Record) -> bool:
-    return any("producer" in record.classes_on(on) for on in (datetime.date.min, *record.turns()))
 
 
 def _holidays(file: File, records: Mapping[str, Record]) -> list[Holiday]:

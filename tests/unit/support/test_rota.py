@@ -207,6 +207,16 @@ def test_what_has_begun_stays_and_is_guarded(tmp_path: pathlib.Path) -> None:
         assert record.read_bytes() == kept
 
 
+def test_a_past_turn_of_one_that_is_no_producer_any_more_cannot_be_handed_on(tmp_path: pathlib.Path) -> None:
+    support = Support(tmp_path)
+    support.run("2026-01-06T00:00:00Z")
+    support.members({"ada": {"classes": ["consumer"]}, "bob": {}, "cia": {}})
+    assert support.run("2026-01-13T00:00:00Z")["turns"][0]["producer"] == "ada"
+    support.rota(SET, swaps=[{"turn": "2026-01-05", "with": "2026-02-23"}])
+    with pytest.raises(CoopError, match="gives ada the turn of 2026-02-23, when it is on holiday or no producer"):
+        support.run("2026-01-13T00:00:00Z")
+
+
 def test_a_turn_that_nobody_can_take_is_told(tmp_path: pathlib.Path) -> None:
     support = Support(tmp_path, "ada bob")
     support.rota(SET, holidays=[{"producer": name, "from": "2026-01-19", "until": "2026-01-26"} for name in ("ada", "bob")])
