@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, dns, drill, month, onboard, tls, upgrade
+from . import backup, dns, drill, meter, month, onboard, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "upgrade": upgrade.measure,
     "backup": lambda: {**backup.measure(), **drill.measure()},
     "month": month.measure,
+    "meter": meter.measure,
 }
 
 

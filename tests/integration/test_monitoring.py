@@ -155,8 +155,9 @@ def test_minutes_alerts_and_a_killed_meter(lab: RunningLab, said: str, run_modul
     asked = {"month": f"{today:%Y-%m}", "as_of": str(today + datetime.timedelta(days=1))}
 
     def seconds(tenant: str) -> float:
-        script = f"select coalesce(sum(participants), 0) from used where tenant = '{tenant}'"
-        code = f"import sqlite3; print(sqlite3.connect('file:/var/lib/coop-meter/record.sqlite?mode=ro', uri=True).execute(\"{script}\").fetchone()[0])"
+        query = f"select coalesce(sum(participants), 0) from used where tenant = '{tenant}'"
+        record = "sqlite3.connect('file:/var/lib/coop-meter/record.sqlite?mode=ro', uri=True)"
+        code = f'import sqlite3; print({record}.execute("{query}").fetchone()[0])'
         return float(lab.exec("pool", ["python3", "-c", code]).stdout)
 
     tenant, meeting = "t" + secrets.token_hex(4), "m-" + secrets.token_hex(6)
