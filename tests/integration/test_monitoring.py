@@ -25,13 +25,14 @@ from tests.support.pool import DOUBLE, wait_for
 
 Module = Callable[..., dict[str, Any]]
 GRAFANA = "/srv/grafana"
+GIVEN = {"monitoring_grafana_directory": GRAFANA, "monitoring_nodes": "{{ pool_nodes[:2] }}", "monitoring_targets": ["pool", "node1", "node2"]}
 MAIL = "/var/mail/lab/verify/Maildir"
 
 
 def play(*more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY), "--diff", "--limit", "pool,node1,node2", *more]
     return subprocess.run(
-        [*command, "-e", f"monitoring_grafana_directory={GRAFANA}", "playbooks/monitoring.yml"],
+        [*command, "-e", json.dumps(GIVEN), "playbooks/monitoring.yml"],
         cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
     )  # fmt: skip
 
