@@ -25,7 +25,9 @@ from tests.support.pool import DOUBLE, wait_for
 
 Module = Callable[..., dict[str, Any]]
 GRAFANA = "/srv/grafana"
-GIVEN = {"monitoring_grafana_directory": GRAFANA, "monitoring_nodes": "{{ pool_nodes[:2] }}", "monitoring_targets": ["pool", "node1", "node2"]}
+GIVEN = {
+    "monitoring_grafana_directory": GRAFANA, "monitoring_nodes": "{{ pool_nodes[:2] }}", "monitoring_targets": ["pool", "node1", "node2"],
+}  # fmt: skip
 MAIL = "/var/mail/lab/verify/Maildir"
 
 

@@ -17,7 +17,7 @@ from tests.support.ansible import ROOT, environment
 
 GOOD = {
     "monitoring_nodes": [{"domain": "bbb1.example.org", "secret": "s3cr3t"}],
-    "monitoring_on_duty": [{"name": "Mo Hart", "email": "mo@example.org"}],
+    "monitoring_on_duty": ["mo@example.org"],
     "monitoring_smtp": {"server": "mail.example.org", "sender": "alerts@example.org", "password": "pa55word"},
 }
 CASES = [
@@ -26,7 +26,7 @@ CASES = [
     ({"monitoring_nodes": [{"domain": "bbb9.example.org"}]}, "bbb9.example.org without secret"),
     ({"monitoring_on_duty": []}, "Nobody would hear of an alert"),
     ({"monitoring_smtp": {}}, "Nobody would hear of an alert"),
-    ({"monitoring_on_duty": [{"name": "Mo Hart"}]}, "every entry needs email"),
+    ({"monitoring_on_duty": ["Mo Hart"]}, "Mo Hart is no mail address"),
     ({"monitoring_smtp": {"server": "mail.example.org"}}, "monitoring_smtp has no sender"),
 ]
 

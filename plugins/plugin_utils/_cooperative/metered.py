@@ -125,7 +125,10 @@ class ExportTask:
 
     @staticmethod
     def together(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-        """What a service's own site and its content management systems used, each a tenant. Of peaks the highest: when they met is not known."""
+        """What a service's own site and its content management systems used, each of them a tenant.
+
+        Of peaks the highest: when they were is not known.
+        """
         names = {name for part in parts for name in part}
         return {name: (max if name.startswith("peak_") else sum)([int(part.get(name, 0)) for part in parts]) for name in sorted(names)}
 
