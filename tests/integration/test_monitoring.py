@@ -209,3 +209,15 @@ def test_the_program_is_installed_as_it_is_predicted(lab: RunningLab, run_module
     assert lab.exec("node1", ["python3", "/tmp/meter-library-door", "month", "--help"]).returncode == 0
     assert run_module("node1", "meet.coop.meter_program", {**places, "state": "absent"})["changed"]
     lab.exec("node1", ["rm", "-rf", "/tmp/meter-library"])
+
+
+def test_what_a_killed_run_wrote_is_run_by_the_next(lab: RunningLab, said: str) -> None:
+    """Files are newer than what runs, as after a run that was killed before it could start anything anew; nothing else has changed."""
+    units = ["coop-meter", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"]
+    show = ["systemctl", "show", "--property=MainPID", "--value", *units]
+    before = lab.exec("pool", show).stdout.split()
+    lab.exec("pool", ["touch", "/etc/meet-coop/meter-secrets.json", "/etc/meet-coop/monitoring/rules.yml"])
+    done = play("--limit", "pool")
+    assert done.returncode == 0 and "changed=2" in done.stdout, done.stdout[-3000:]
+    after = lab.exec("pool", show).stdout.split()
+    assert before[0] != after[0] and before[1] != after[1] and before[2:] == after[2:]
