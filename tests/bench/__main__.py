@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, dns, drill, month, onboard, pool, tenants, tls, upgrade
+from . import backup, dns, drill, meter, month, onboard, pool, tenants, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "month": month.measure,
     "pool": pool.measure,
     "pool-tenants": tenants.measure,
+    "meter": meter.measure,
 }
 
 

@@ -25,13 +25,16 @@ from tests.support.pool import DOUBLE, wait_for
 
 Module = Callable[..., dict[str, Any]]
 GRAFANA = "/srv/grafana"
+GIVEN = {
+    "monitoring_grafana_directory": GRAFANA, "monitoring_nodes": "{{ pool_nodes[:2] }}", "monitoring_targets": ["pool", "node1", "node2"],
+}  # fmt: skip
 MAIL = "/var/mail/lab/verify/Maildir"
 
 
 def play(*more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY), "--diff", "--limit", "pool,node1,node2", *more]
     return subprocess.run(
-        [*command, "-e", f"monitoring_grafana_directory={GRAFANA}", "playbooks/monitoring.yml"],
+        [*command, "-e", json.dumps(GIVEN), "playbooks/monitoring.yml"],
         cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
     )  # fmt: skip
 
@@ -155,8 +158,9 @@ def test_minutes_alerts_and_a_killed_meter(lab: RunningLab, said: str, run_modul
     asked = {"month": f"{today:%Y-%m}", "as_of": str(today + datetime.timedelta(days=1))}
 
     def seconds(tenant: str) -> float:
-        script = f"select coalesce(sum(participants), 0) from used where tenant = '{tenant}'"
-        code = f"import sqlite3; print(sqlite3.connect('file:/var/lib/coop-meter/record.sqlite?mode=ro', uri=True).execute(\"{script}\").fetchone()[0])"
+        query = f"select coalesce(sum(participants), 0) from used where tenant = '{tenant}'"
+        record = "sqlite3.connect('file:/var/lib/coop-meter/record.sqlite?mode=ro', uri=True)"
+        code = f'import sqlite3; print({record}.execute("{query}").fetchone()[0])'
         return float(lab.exec("pool", ["python3", "-c", code]).stdout)
 
     tenant, meeting = "t" + secrets.token_hex(4), "m-" + secrets.token_hex(6)
@@ -205,3 +209,15 @@ def test_the_program_is_installed_as_it_is_predicted(lab: RunningLab, run_module
     assert lab.exec("node1", ["python3", "/tmp/meter-library-door", "month", "--help"]).returncode == 0
     assert run_module("node1", "meet.coop.meter_program", {**places, "state": "absent"})["changed"]
     lab.exec("node1", ["rm", "-rf", "/tmp/meter-library"])
+
+
+def test_what_a_killed_run_wrote_is_run_by_the_next(lab: RunningLab, said: str) -> None:
+    """Files are newer than what runs, as after a run that was killed before it could start anything anew; nothing else has changed."""
+    units = ["coop-meter", "prometheus", "prometheus-alertmanager", "prometheus-node-exporter"]
+    show = ["systemctl", "show", "--property=MainPID", "--value", *units]
+    before = lab.exec("pool", show).stdout.split()
+    lab.exec("pool", ["touch", "/etc/meet-coop/meter-secrets.json", "/etc/meet-coop/monitoring/rules.yml"])
+    done = play("--limit", "pool")
+    assert done.returncode == 0 and "changed=2" in done.stdout, done.stdout[-3000:]
+    after = lab.exec("pool", show).stdout.split()
+    assert before[0] != after[0] and before[1] != after[1] and before[2:] == after[2:]

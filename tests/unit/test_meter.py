@@ -225,8 +225,8 @@ def test_it_is_within_one_interval_of_the_truth(world):
             for span in stretches[stay.node]:
                 seen = stay.within([(span[0], span[1])])
                 truth += stay.people * seen
-                # Samples of restarts are up to a sixth of an interval late.
-                allowed += stay.people * (T + T / 6) if seen else 0
+                # The first sample after a start is up to a sixth of an interval late.
+                allowed += stay.people * (T + T / 6 if stops else T) if seen else 0
         measured = used.get(tenant, 0)
         assert abs(measured - truth) <= allowed, (measured, truth, allowed)
         assert measured <= truth + allowed and (truth > 0 or measured == 0)

@@ -92,7 +92,7 @@ class Exposition:
             if one.node.capacity:
                 capacity.add_metric(label, one.node.capacity)
             if one.live.fault is None:
-                for family, (_name, key, _text) in zip(counts, _COUNTS):  # noqa: B905 (both are of one length)
+                for family, (_name, key, _text) in zip(counts, _COUNTS, strict=True):
                     family.add_metric(label, getattr(one.live.total, key))
         yield from (up, answer, capacity, *counts)
 
@@ -109,7 +109,7 @@ class Exposition:
         for name, count in sorted(known.items()):
             tenant = self._config.tenants.get(name, nobody)
             label = [name, tenant.service, tenant.member]
-            for family, (_name, key, _text) in zip(counts, _COUNTS):  # noqa: B905 (both are of one length)
+            for family, (_name, key, _text) in zip(counts, _COUNTS, strict=True):
                 family.add_metric(label, getattr(count, key))
             for key, family in fair.items():
                 if getattr(tenant, key):

@@ -109,7 +109,7 @@ class ExportTask:
                 # Their meetings are the instance's.
                 continue
             tenant = tenant_name(service["id"])
-            found = used.pop(tenant, {})
+            found = self.together([used.pop(name, {}) for name in (tenant, *(cms["tenant"] for cms in service.get("cms") or ()))])
             member = service["member"] or service["sold_by"]
             if not self.was_active(register, member):
                 if any(found.values()):
@@ -122,6 +122,15 @@ class ExportTask:
                 nobody.append({"tenant": tenant, **found, "why": why})
         lines.sort(key=lambda line: (line["member"], line["tenant"], line["metric"]))
         return Export(tuple(lines), tuple(nobody))
+
+    @staticmethod
+    def together(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        """What a service's own site and its content management systems used, each of them a tenant.
+
+        Of peaks the highest: when they were is not known.
+        """
+        names = {name for part in parts for name in part}
+        return {name: (max if name.startswith("peak_") else sum)([int(part.get(name, 0)) for part in parts]) for name in sorted(names)}
 
     def was_active(self, register: model.Register, member: str) -> bool:
         record = register.records.get(member)

@@ -1,10 +1,9 @@
-#!/usr/bin/python3
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draw key, certificate and password of a host's exporter: draw.py FOLDER NAME. Prints nothing; the password comes last, and then all is there.
+"""Draw key, certificate and password of a host's exporter: draw.py FOLDER NAME.
 
-The exporter reads exporter.yml, which holds the password's hash only.
+Prints nothing. The password comes last, and then all is there. The exporter reads exporter.yml, which holds the password's hash only.
 """
 
 import grp
@@ -36,8 +35,8 @@ def write(path, text, mode, owner):
 
 key, certificate = os.path.join(folder, "exporter.key"), os.path.join(folder, "exporter.crt")
 subprocess.run(
-    ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650", "-subj", f"/CN={name[:64]}",
-     "-addext", f"subjectAltName=DNS:{name}", "-keyout", f"{key}.new", "-out", f"{certificate}.new"],
+    ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
+     "-subj", f"/CN={name[:64]}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", f"{key}.new", "-out", f"{certificate}.new"],
     check=True, capture_output=True,
 )  # fmt: skip
 place(key, 0o640, group)

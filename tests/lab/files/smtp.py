@@ -90,6 +90,9 @@ async def serve(settings: Path) -> None:
     context.load_cert_chain(given["certificate"], given["key"])
     handler = Handler(settings)
 
+    # What the servers of the field ask for; some clients take nothing else.
+    SMTP.AuthLoginUsernameChallenge, SMTP.AuthLoginPasswordChallenge = "Username:", "Password:"
+
     def session() -> SMTP:
         return SMTP(
             handler, hostname=given["hostname"], ident="meet.coop lab", tls_context=context, authenticator=handler.authenticate,

@@ -160,6 +160,11 @@ def test_clients_count_for_who_serves_them_and_leavers_for_nobody(month, tmp_pat
     assert any("5 participant-minutes are in no line: the meetings bear no tenant's mark" in line for line in found["summary"])
 
 
+def test_tenants_of_one_service_are_added_up():
+    parts = [{"participant_minutes": 5, "peak_meetings": 2}, {}, {"participant_minutes": 7, "peak_meetings": 1}]
+    assert ExportTask.together(parts) == {"participant_minutes": 12, "peak_meetings": 2}
+
+
 @pytest.mark.parametrize(
     ("measured", "said"),
     [

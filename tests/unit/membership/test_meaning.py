@@ -133,6 +133,13 @@ def test_defaults_nearest_first() -> None:
     assert found["rosa"]["image"] == "example.test:5000/own/greenlight:v1" and found["cafe"]["image"] == "bigbluebutton/greenlight:v3.8.2.4"
 
 
+def test_fair_use_nearest_first() -> None:
+    data = changed(defaults__fair_use={"participants": 60, "meetings": 4}, services__rosa__fair_use={"participants": 90})
+    found = built(data).services
+    assert found["rosa"]["fair_use"] == {"participants": 90, "meetings": 4}
+    assert found["cafe"]["fair_use"] == {"participants": 60, "meetings": 4}
+
+
 RELAY = {
     "server": "relay.meet.example",
     "username": "coop",
