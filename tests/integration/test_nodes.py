@@ -46,6 +46,14 @@ def people(pool: Pool, run_module: Module) -> Iterator[People]:
         yield ours
 
 
+@pytest.fixture(autouse=True)
+def nobody_left(pool: Pool) -> Iterator[None]:
+    """What a test that failed has left behind is no meeting for the next to wait for."""
+    yield
+    for node in NODES:
+        pool.control(node, "POST", "/drop")
+
+
 def as_installed(pool: Pool, node: str) -> None:
     """The node's disk as its installer leaves it."""
     secret = pool.lab.secrets["bbb"][node]
