@@ -32,6 +32,8 @@ DOMAINS = {node: f"{node}.lab.test" for node in NODES}
 @pytest.fixture(scope="module")
 def pool(lab: RunningLab) -> Iterator[Pool]:
     found = provide(lab)
+    for node in NODES:
+        as_installed(found, node)
     all_in_service(found)
     yield found
     for node in NODES:
