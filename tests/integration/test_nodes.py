@@ -25,16 +25,20 @@ from tests.support.pool import Pool, provide
 from tests.support.roles import apply_role, recap
 
 Module = Callable[..., dict[str, Any]]
+UNFENCE = "systemctl disable -q --now meet-coop-bbb-firewall; rm -f /etc/systemd/system/meet-coop-bbb-firewall.service"
 DOMAINS = {node: f"{node}.lab.test" for node in NODES}
 
 
 @pytest.fixture(scope="module")
 def pool(lab: RunningLab) -> Iterator[Pool]:
     found = provide(lab)
+    for node in NODES:
+        as_installed(found, node)
     all_in_service(found)
     yield found
     for node in NODES:
         as_installed(found, node)
+        found.lab.exec(node, ["sh", "-c", UNFENCE])
     all_in_service(found)
 
 
@@ -42,6 +46,14 @@ def pool(lab: RunningLab) -> Iterator[Pool]:
 def people(pool: Pool, run_module: Module) -> Iterator[People]:
     with People.of(pool, run_module) as ours:
         yield ours
+
+
+@pytest.fixture(autouse=True)
+def nobody_left(pool: Pool) -> Iterator[None]:
+    """What a test that failed has left behind is no meeting for the next to wait for."""
+    yield
+    for node in NODES:
+        pool.control(node, "POST", "/drop")
 
 
 def as_installed(pool: Pool, node: str) -> None:
@@ -230,18 +242,35 @@ def test_a_bare_machine_gets_the_installer_once(pool: Pool, tmp_path: Path) -> N
         '#!/bin/sh\necho "$@" >> /root/installer-calls\n'
         f"echo BIGBLUEBUTTON_RELEASE=3.0.34 > {disk.RELEASE_FILE}\nsystemctl restart bigbluebutton.target\n"
     )
-    given = {"bbb_node_acme_email": "office@example.org", "bbb_node_ssh_ports": [2222]}
+    certificate, key = tmp_path / "full.pem", tmp_path / "key.pem"
+    certificate.write_text("the certificate\n")
+    key.write_text("the key of the node\n")
+    given = {
+        "bbb_node_certificate": str(certificate), "bbb_node_certificate_key": str(key), "bbb_node_ssh_ports": [2222],
+        "bbb_node_egress_guard": True, "bbb_node_egress_allowed": [pool.lab.ip("node2")],
+    }  # fmt: skip
     script = f"rm -f /root/installer-calls {disk.RELEASE_FILE}; systemctl stop bigbluebutton.target"
+    script += "; mkdir -p /etc/haproxy; touch /etc/haproxy/haproxy.cfg"
     pool.lab.exec("node3", ["sh", "-c", script])
     refused = apply_role("bbb_node", "node3", given)
     assert refused.returncode and "has no BigBlueButton. To install it, name the file" in refused.stdout.replace("\n        ", " ")
     given["bbb_node_installer"] = str(installer)
     done = apply_role("bbb_node", "node3", given)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert text(pool, "node3", "/root/installer-calls") == "-v jammy-300 -s node3.lab.test -e office@example.org\n"
+    assert text(pool, "node3", "/root/installer-calls") == "-v jammy-300 -s node3.lab.test -d\n"
     assert "disableRecordingDefault=true\n" in text(pool, "node3")
     again = apply_role("bbb_node", "node3", given)
     assert again.returncode == 0 and recap(again)["changed"] == 0, again.stdout[-3000:]
     assert text(pool, "node3", "/root/installer-calls").count("\n") == 1
     assert "2222" in pool.lab.exec("node3", ["nft", "list", "table", "inet", "meet_coop_bbb"]).stdout
+    assert text(pool, "node3", "/etc/haproxy/certbundle.pem") == "the certificate\nthe key of the node\n"
+    modes = pool.lab.exec("node3", ["stat", "-c", "%a", "/etc/haproxy/certbundle.pem", "/local/certs/privkey.pem"]).stdout.split()
+    assert modes == ["600", "600"] and "the key of the node" not in done.stdout + again.stdout
+
+    def fetch(host: str, user: str) -> bool:
+        command = ["curl", "-sk", "--max-time", "5", "-o", "/dev/null", f"https://{pool.lab.ip(host)}/"]
+        return pool.lab.exec("node3", command, user=user).returncode == 0
+
+    assert not fetch("node1", "bigbluebutton") and fetch("node1", "root") and fetch("node2", "bigbluebutton")
+    pool.lab.exec("node3", ["sh", "-c", f"rm -rf /etc/haproxy /local/certs; {UNFENCE}"])
     as_installed(pool, "node3")

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -445,3 +446,11 @@ def test_a_wrong_node_secret_is_told(pool: Pool, run_module: Module) -> None:
         pool.psql("update servers set health = 0, recover = 0 where domain = 'node1.lab.test';")
     assert result["changed"] and any("checksumError" in warning for warning in result["warnings"])
     assert untouched(before, pool.state())
+
+
+def test_meetings_that_begin_at_the_same_time_all_begin(tenants: Tenants) -> None:
+    """BBBLB by itself answers some of them with internalError (coop_bbblb.py, tenant_of_its_own)."""
+    with ThreadPoolExecutor(8) as crowd:
+        names = [f"at-once-{secrets.token_hex(6)}" for _each in range(24)]
+        answers = list(crowd.map(lambda name: tenants.call(tenants.one, "create", {"name": "At once", "meetingID": name}), names))
+    assert [answer.body for answer in answers if not answer.ok] == []

@@ -105,10 +105,11 @@ def test_hocon_is_changed_where_shell_scripts_look_for_it() -> None:
 def test_hocon_of_the_packages_is_understood() -> None:
     found = hocon.parse(disk.AKKA_DEFAULTS, "f")
     assert found["http", "port"] == "${?PORT}" and found["voiceConf", "recordCodec"] == "opus" and found["redis", "password"] == ""
-    text = 'a { b = [1, "x, y" # c\n true], c: """raw " text""" }\nproperties = { d = 60s }, e += 3 // f\ng.h.i = ${x}"z"\n"k.l" = null'
+    text = 'a { b = [1, "x, y" # c\n true], c: """raw " text""" }\nproperties = { d = 60s }, e += 3 // f\n'
+    text += 'g.h.i = ${x}"z"\n"k.l" = null\n/m/n { o = 1 }'
     assert hocon.parse(text, "f") == {
         ("a",): {}, ("a", "b"): [1, "x, y", True], ("a", "c"): 'raw " text', ("properties",): {}, ("properties", "d"): "60s", ("e",): 3,
-        ("g", "h", "i"): '${x}"z"', ("k.l",): None,
+        ("g", "h", "i"): '${x}"z"', ("k.l",): None, ("/m/n",): {}, ("/m/n", "o"): 1,
     }  # fmt: skip
     assert hocon.merge(text, {("a", "c"): None}, "f") == text.replace(', c: """raw " text"""', ", ")
     assert hocon.parse(hocon.merge(text, {("e",): [1]}, "f"), "f")["e",] == [1]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
 Path = tuple[str, ...]
-_UNQUOTED = re.compile(r"[^\s\"{}\[\]=:,+#`^?!@*&\\$./]+")
+_UNQUOTED = re.compile(r"(?:[^\s\"{}\[\]=:,+#`^?!@*&\\$./]|/(?!/))+")
 _INCLUDE = re.compile(r"include[ \t]+(?=[\"a-z])")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _WORDS: dict[str, bool | None] = {

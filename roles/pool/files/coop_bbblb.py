@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BBBLB as the pool runs it: ``uvicorn coop_bbblb:app``. Mends three defects of the pinned version, lets a tenant have
+"""BBBLB as the pool runs it: ``uvicorn coop_bbblb:app``. Mends four defects of the pinned version, lets a tenant have
 several secrets, and refuses any other version."""
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import sqlalchemy
 from bbblb import model
 from bbblb.services.bbb import BBBHelper
 from bbblb.services.poller import MeetingPoller
+from bbblb.services.tenants import TenantCache
 from bbblb.web import bbbapi
+from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 
 if bbblb.__version__ != "0.0.18":
     raise SystemExit(f"coop_bbblb mends BBBLB 0.0.18 and this is {bbblb.__version__}: run role pool again, it installs the pinned version")
@@ -47,6 +50,34 @@ def select_meetings(original):
         return original.__func__(cls, *filters, **named)
 
     return classmethod(select)
+
+
+def twin(instance):
+    """A copy of a cached row that belongs to no session yet."""
+    mapper = sqlalchemy.inspect(instance).mapper
+    made = mapper.class_manager.new_instance()
+    for column in mapper.column_attrs:
+        set_committed_value(made, column.key, getattr(instance, column.key))
+    make_transient_to_detached(made)
+    return made
+
+
+def tenant_of_its_own(original):
+    """Each call has its own copy of the tenant.
+
+    bbblb/services/tenants.py gives the same cached object to all calls, and a create ties it to its session (bbblb/web/bbbapi.py,
+    Meeting(tenant=tenant)): of two creates of a tenant at a time one answers internalError, "already attached to session".
+    """
+
+    async def get_tenant_by_realm(self, realm):
+        cached = await original(self, realm)
+        if cached is None:
+            return None
+        tenant = twin(cached)
+        set_committed_value(tenant, "overrides", [twin(override) for override in cached.overrides])
+        return tenant
+
+    return get_tenant_by_realm
 
 
 class StillTrusted(Exception):
@@ -119,6 +150,7 @@ def first_secret_signs(original):
 
 model.TenantOverride.apply = strict_clamp(model.TenantOverride.apply)
 model.Meeting.select = select_meetings(model.Meeting.select)
+TenantCache.get_tenant_by_realm = tenant_of_its_own(TenantCache.get_tenant_by_realm)
 MeetingPoller.poll_one = patient_poll(MeetingPoller.poll_one)
 bbbapi.verify_checksum_query = several_secrets(bbbapi.verify_checksum_query)
 BBBHelper.fire_signed_callback = first_secret_signs(BBBHelper.fire_signed_callback)
