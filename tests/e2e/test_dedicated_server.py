@@ -125,8 +125,11 @@ def dedicated(lab: Any, play: Callable[..., Play], tmp_path_factory: pytest.Temp
     secret = secrets.token_hex(24)
     own_server.provide(lab, secret)
     variables = {
-        "vault_cafe_bbb_secret": secret, "cms_access_settle": 2, "pool_tenant_cache": 1,
-        "cms_access_handover_directory": str(folder / "handover"), "welcome_directory": str(folder / "pages"),
+        "vault_cafe_bbb_secret": secret,
+        "cms_access_settle": 2,
+        "pool_tenant_cache": 1,
+        "cms_access_handover_directory": str(folder / "handover"),
+        "welcome_directory": str(folder / "pages"),
     }
     with os.fdopen(os.open(folder / "extra.json", os.O_CREAT | os.O_WRONLY, 0o600), "w") as stream:
         json.dump(variables, stream)
@@ -243,7 +246,8 @@ def test_what_is_broken_is_said_in_one_red_line(dedicated: Dedicated, run_module
         return run_module("localhost", "meet.coop.bbb_credential_check", {"credentials": credentials, **outside})
 
     found = tried(
-        {"secret": secrets.token_hex(20)}, {"url": told["blog"]["url"].rstrip("/")}, {"url": "https://test-install.blindsidenetworks.com/"})
+        {"secret": secrets.token_hex(20)}, {"url": told["blog"]["url"].rstrip("/")}, {"url": "https://test-install.blindsidenetworks.com/"}
+    )
     assert found["failed"] and not found["changed"]
     for said in (
         "cloud, signature: getMeetings signed with sha1 is refused (checksumError): the secret is not the one in force",
@@ -261,8 +265,9 @@ def test_what_is_broken_is_said_in_one_red_line(dedicated: Dedicated, run_module
 def test_it_records_and_greenlight_is_told(dedicated: Dedicated, run_module: Callable[..., dict[str, Any]]) -> None:
     lab, password = dedicated.lab, secrets.token_hex(12) + "aA1!"
     account = {"email": "ana@mail.lab.test", "name": "Ana", "role": "Administrator", "state": "present", "password": password}
-    made = run_module("host1", "meet.coop.greenlight_user", {
-        "login_db": "greenlight_cafe_live", "users": [account], "update_password": "always"})
+    made = run_module(
+        "host1", "meet.coop.greenlight_user", {"login_db": "greenlight_cafe_live", "users": [account], "update_password": "always"}
+    )
     assert not made.get("failed"), made
     site = Site(f"{SERVICE}.meet.test", Names(lab.resolver), lab.ca_file)
     me = site.sign_in(account["email"], password).json()["data"]
@@ -300,8 +305,11 @@ def test_recordings_of_another_server_are_brought_here(dedicated: Dedicated, run
     for command in (["ssh-keygen", "-A"], ["systemctl", "start", "ssh"]):
         assert lab.exec("node1", command).returncode == 0
     variables = {
-        "recordings_move_from": "node1", "recordings_move_address": lab.ip("node1"), "recordings_move_former": ["node1.lab.test"],
-        "recordings_owner": "root:root", "recordings_minimum_free": 0,
+        "recordings_move_from": "node1",
+        "recordings_move_address": lab.ip("node1"),
+        "recordings_move_former": ["node1.lab.test"],
+        "recordings_owner": "root:root",
+        "recordings_minimum_free": 0,
     }
     try:
         foretold = dedicated.recordings(variables, "--check")

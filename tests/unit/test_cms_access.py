@@ -32,7 +32,13 @@ NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
 def service(names: Any, state: str = "present", access: str = "tenant") -> dict[str, Any]:
     cms = [{"name": name, "kind": "moodle", "access": access, "tenant": tenant_name(f"rosa.{name}")} for name in names]
     limits = {"meeting_minutes": 60, "participants": 25}
-    return {"id": "rosa", "state": state, "cms": cms, "limits": limits, "server": {"endpoint": "https://bbb.rosa.example/bigbluebutton/api/"}}
+    return {
+        "id": "rosa",
+        "state": state,
+        "cms": cms,
+        "limits": limits,
+        "server": {"endpoint": "https://bbb.rosa.example/bigbluebutton/api/"},
+    }
 
 
 # -- the plan
@@ -65,7 +71,8 @@ def test_the_servers_own_secret_is_no_tenant() -> None:
     found = plan(service(["a"], access="server"), {"cms_a": "old-secret-of-a-tenant"}, {}, "pool.example.org", "server-secret-000")
     assert [one.get("state") for one in found.tenants] == ["absent"], "what it had as a tenant is taken back"
     assert [(one["endpoint"], one["secret"]) for one in found.credentials] == [
-        ("https://bbb.rosa.example/bigbluebutton/api/", "server-secret-000")]
+        ("https://bbb.rosa.example/bigbluebutton/api/", "server-secret-000")
+    ]
     assert secret_names(service(["a"], access="server")) == [] == secret_names(service(["a"], "stopped"))
     assert secret_names(service(["a"])) == ["cms_a"]
     with pytest.raises(CoopError, match="rosa: a is to use the server's own secret, and that is empty"):
@@ -181,7 +188,8 @@ def test_the_encrypted_file_is_for_its_owner(tmp_path: pathlib.Path) -> None:
 
     def opened(identity: str) -> str | None:
         shown = subprocess.run(
-            ["age", "--decrypt", "--identity", "-", str(file)], input=identity, capture_output=True, text=True, check=False)
+            ["age", "--decrypt", "--identity", "-", str(file)], input=identity, capture_output=True, text=True, check=False
+        )
         return json.loads(shown.stdout)["secret"] if shown.returncode == 0 else None
 
     assert (opened(identities[0]), opened(identities[1])) == (CLOUD.secret, None)
