@@ -13,9 +13,11 @@ import subprocess
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.meet.coop.plugins.filter.cms_access import cms_access
 from ansible_collections.meet.coop.plugins.module_utils._cms import handover, kinds
 from ansible_collections.meet.coop.plugins.module_utils._cms.handover import Credential, converge
 from ansible_collections.meet.coop.plugins.module_utils._cms.plan import PREFIX, plan, secret_names
@@ -77,6 +79,14 @@ def test_the_servers_own_secret_is_no_tenant() -> None:
     assert secret_names(service(["a"])) == ["cms_a"]
     with pytest.raises(CoopError, match="rosa: a is to use the server's own secret, and that is empty"):
         plan(service(["a"], access="server"), {}, {}, "pool.example.org")
+
+
+def test_the_filter_says_what_is_wrong_in_one_line() -> None:
+    kept = {"secrets": {"cms_a": "secret-of-a-0123456789"}, "changed": False}
+    found = cms_access(service(["a"]), kept, "pool.example.org")
+    assert [one["secret"] for one in found["tenants"]] == ["secret-of-a-0123456789"] and found["rotating"] == []
+    with pytest.raises(AnsibleFilterError, match="is to use the server's own secret, and that is empty; set it"):
+        cms_access(service(["a"], access="server"), kept, "pool.example.org")
 
 
 # -- each system's own words
