@@ -272,7 +272,7 @@ def test_it_records_and_greenlight_is_told(dedicated: Dedicated, run_module: Cal
     site = Site(f"{SERVICE}.meet.test", Names(lab.resolver), lab.ca_file)
     me = site.sign_in(account["email"], password).json()["data"]
     room = site.request("POST", "/api/v1/rooms.json", {"room": {"name": "Assembly", "user_id": me["id"]}}).json()["data"].rsplit("/", 1)[-1]
-    wish = {"settingName": "record", "settingValue": "true"}
+    wish = {"room_setting": {"settingName": "record", "settingValue": "true"}}
     assert site.request("PATCH", f"/api/v1/room_settings/{room}.json", wish).status == 200
     assert site.request("POST", f"/api/v1/meetings/{room}/start.json").status == 201
     (meeting,) = [one for one in own_server.control(lab, "GET", "/meetings") if one["parameters"].get("record") == "true"]
