@@ -31,6 +31,9 @@ SERVICE = "cafe-live"
 API = "cafe-live-api.meet.test"
 SECRETS = f"/var/lib/meet-coop/instances/{SERVICE}/secrets.json"
 CMS = {"cloud": "nextcloud", "school": "moodle", "blog": "wordpress", "site": "drupal"}
+OUTSIDE = "node2"
+"""Where clients of others run: a machine that is neither the balancer's nor the server's."""
+
 CLIENTS = ("bbbctl.py", "bigbluebutton", "bigbluebutton_api_python", "jxmlease")
 """Clients that others wrote, as they are on PyPI, and what one of them needs."""
 
@@ -88,7 +91,7 @@ class Dedicated:
         """A script with somebody else's client, on a machine outside the pool that trusts the lab's authorities."""
         trust = "/etc/meet-coop/ca-bundle.pem"
         environment = ["PYTHONPATH=/tmp/clients", f"SSL_CERT_FILE={trust}", f"REQUESTS_CA_BUNDLE={trust}"]
-        done = self.lab.exec("services", ["env", *environment, "python3", "-W", "ignore", "-", *arguments], script)
+        done = self.lab.exec(OUTSIDE, ["env", *environment, "python3", "-W", "ignore", "-", *arguments], script)
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout)
 
@@ -142,7 +145,7 @@ def dedicated(lab: Any, play: Callable[..., Play], tmp_path_factory: pytest.Temp
     ours.members(edit)
     packages = pathlib.Path(yaml.__file__).parents[1]
     archive = subprocess.run(["tar", "-C", str(packages), "-cf", "-", *CLIENTS], capture_output=True, check=True).stdout
-    done = lab.exec("services", ["sh", "-c", "mkdir -p /tmp/clients && tar -C /tmp/clients -xf -"], archive)
+    done = lab.exec(OUTSIDE, ["sh", "-c", "mkdir -p /tmp/clients && tar -C /tmp/clients -xf -"], archive)
     assert done.returncode == 0, done.stderr
     ours.first = ours.run("onboard.yml")
     yield ours
@@ -300,7 +303,9 @@ def test_recordings_of_another_server_are_brought_here(dedicated: Dedicated, run
     script = BBBCTL.replace('attendeePW="attendee"', 'attendeePW="attendee", record="true", autoStartRecording="true"')
     for meeting in ("old-one", "old-two"):
         dedicated.client(script, api, secret, meeting)
-    old = wait_for(lambda: len(found := run_module("node1", "meet.coop.bbb_recording_info", {})["recordings"]) == 2 and found)
+    # The double ends what is due when it is asked.
+    wait_for(lambda: len(dedicated.client(LISTED, api, secret)) == 2)
+    old = run_module("node1", "meet.coop.bbb_recording_info", {})["recordings"]
     dedicated.client(WITHDRAW, api, secret, old[1]["id"])
     for command in (["ssh-keygen", "-A"], ["systemctl", "start", "ssh"]):
         assert lab.exec("node1", command).returncode == 0
