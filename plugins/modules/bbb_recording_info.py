@@ -100,7 +100,7 @@ raw_overdue:
   type: list
   elements: str
 disk:
-  description: RV(disk.total) and RV(disk.free) octets, RV(disk.free_percent), and whether that is too little (RV(disk.low)).
+  description: C(total) and C(free) octets, C(free_percent), and whether that is too little (C(low)).
   returned: success
   type: dict
   sample: {"total": 500000000000, "free": 400000000000, "free_percent": 80, "low": false}

@@ -31,6 +31,9 @@ SERVICE = "cafe-live"
 API = "cafe-live-api.meet.test"
 SECRETS = f"/var/lib/meet-coop/instances/{SERVICE}/secrets.json"
 CMS = {"cloud": "nextcloud", "school": "moodle", "blog": "wordpress", "site": "drupal"}
+OUTSIDE = "node2"
+"""Where clients of others run: a machine that is neither the balancer's nor the server's."""
+
 CLIENTS = ("bbbctl.py", "bigbluebutton", "bigbluebutton_api_python", "jxmlease")
 """Clients that others wrote, as they are on PyPI, and what one of them needs."""
 
@@ -88,7 +91,7 @@ class Dedicated:
         """A script with somebody else's client, on a machine outside the pool that trusts the lab's authorities."""
         trust = "/etc/meet-coop/ca-bundle.pem"
         environment = ["PYTHONPATH=/tmp/clients", f"SSL_CERT_FILE={trust}", f"REQUESTS_CA_BUNDLE={trust}"]
-        done = self.lab.exec("services", ["env", *environment, "python3", "-W", "ignore", "-", *arguments], script)
+        done = self.lab.exec(OUTSIDE, ["env", *environment, "python3", "-W", "ignore", "-", *arguments], script)
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout)
 
@@ -125,8 +128,11 @@ def dedicated(lab: Any, play: Callable[..., Play], tmp_path_factory: pytest.Temp
     secret = secrets.token_hex(24)
     own_server.provide(lab, secret)
     variables = {
-        "vault_cafe_bbb_secret": secret, "cms_access_settle": 2, "pool_tenant_cache": 1,
-        "cms_access_handover_directory": str(folder / "handover"), "welcome_directory": str(folder / "pages"),
+        "vault_cafe_bbb_secret": secret,
+        "cms_access_settle": 2,
+        "pool_tenant_cache": 1,
+        "cms_access_handover_directory": str(folder / "handover"),
+        "welcome_directory": str(folder / "pages"),
     }
     with os.fdopen(os.open(folder / "extra.json", os.O_CREAT | os.O_WRONLY, 0o600), "w") as stream:
         json.dump(variables, stream)
@@ -139,7 +145,7 @@ def dedicated(lab: Any, play: Callable[..., Play], tmp_path_factory: pytest.Temp
     ours.members(edit)
     packages = pathlib.Path(yaml.__file__).parents[1]
     archive = subprocess.run(["tar", "-C", str(packages), "-cf", "-", *CLIENTS], capture_output=True, check=True).stdout
-    done = lab.exec("services", ["sh", "-c", "mkdir -p /tmp/clients && tar -C /tmp/clients -xf -"], archive)
+    done = lab.exec(OUTSIDE, ["sh", "-c", "mkdir -p /tmp/clients && tar -C /tmp/clients -xf -"], archive)
     assert done.returncode == 0, done.stderr
     ours.first = ours.run("onboard.yml")
     yield ours
@@ -243,7 +249,8 @@ def test_what_is_broken_is_said_in_one_red_line(dedicated: Dedicated, run_module
         return run_module("localhost", "meet.coop.bbb_credential_check", {"credentials": credentials, **outside})
 
     found = tried(
-        {"secret": secrets.token_hex(20)}, {"url": told["blog"]["url"].rstrip("/")}, {"url": "https://test-install.blindsidenetworks.com/"})
+        {"secret": secrets.token_hex(20)}, {"url": told["blog"]["url"].rstrip("/")}, {"url": "https://test-install.blindsidenetworks.com/"}
+    )
     assert found["failed"] and not found["changed"]
     for said in (
         "cloud, signature: getMeetings signed with sha1 is refused (checksumError): the secret is not the one in force",
@@ -261,13 +268,14 @@ def test_what_is_broken_is_said_in_one_red_line(dedicated: Dedicated, run_module
 def test_it_records_and_greenlight_is_told(dedicated: Dedicated, run_module: Callable[..., dict[str, Any]]) -> None:
     lab, password = dedicated.lab, secrets.token_hex(12) + "aA1!"
     account = {"email": "ana@mail.lab.test", "name": "Ana", "role": "Administrator", "state": "present", "password": password}
-    made = run_module("host1", "meet.coop.greenlight_user", {
-        "login_db": "greenlight_cafe_live", "users": [account], "update_password": "always"})
+    made = run_module(
+        "host1", "meet.coop.greenlight_user", {"login_db": "greenlight_cafe_live", "users": [account], "update_password": "always"}
+    )
     assert not made.get("failed"), made
     site = Site(f"{SERVICE}.meet.test", Names(lab.resolver), lab.ca_file)
     me = site.sign_in(account["email"], password).json()["data"]
     room = site.request("POST", "/api/v1/rooms.json", {"room": {"name": "Assembly", "user_id": me["id"]}}).json()["data"].rsplit("/", 1)[-1]
-    wish = {"settingName": "record", "settingValue": "true"}
+    wish = {"room_setting": {"settingName": "record", "settingValue": "true"}}
     assert site.request("PATCH", f"/api/v1/room_settings/{room}.json", wish).status == 200
     assert site.request("POST", f"/api/v1/meetings/{room}/start.json").status == 201
     (meeting,) = [one for one in own_server.control(lab, "GET", "/meetings") if one["parameters"].get("record") == "true"]
@@ -295,13 +303,18 @@ def test_recordings_of_another_server_are_brought_here(dedicated: Dedicated, run
     script = BBBCTL.replace('attendeePW="attendee"', 'attendeePW="attendee", record="true", autoStartRecording="true"')
     for meeting in ("old-one", "old-two"):
         dedicated.client(script, api, secret, meeting)
-    old = wait_for(lambda: len(found := run_module("node1", "meet.coop.bbb_recording_info", {})["recordings"]) == 2 and found)
+    # The double ends what is due when it is asked.
+    wait_for(lambda: len(dedicated.client(LISTED, api, secret)) == 2)
+    old = run_module("node1", "meet.coop.bbb_recording_info", {})["recordings"]
     dedicated.client(WITHDRAW, api, secret, old[1]["id"])
     for command in (["ssh-keygen", "-A"], ["systemctl", "start", "ssh"]):
         assert lab.exec("node1", command).returncode == 0
     variables = {
-        "recordings_move_from": "node1", "recordings_move_address": lab.ip("node1"), "recordings_move_former": ["node1.lab.test"],
-        "recordings_owner": "root:root", "recordings_minimum_free": 0,
+        "recordings_move_from": "node1",
+        "recordings_move_address": lab.ip("node1"),
+        "recordings_move_former": ["node1.lab.test"],
+        "recordings_owner": "root:root",
+        "recordings_minimum_free": 0,
     }
     try:
         foretold = dedicated.recordings(variables, "--check")

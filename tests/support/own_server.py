@@ -17,12 +17,19 @@ from .lab import RunningLab
 
 HOST = "services"
 DOMAIN = "services.lab.test"
+DROP_IN = "/etc/systemd/system/bbb-double.service.d/resolver.conf"
+"""The services host itself asks Docker's name server, which knows none of the lab's zones; a server out there would find them."""
+
+RESOLVER = "/etc/meet-coop/own-server-resolv.conf"
 CERTIFICATE, KEY = "/etc/lab/services.crt", "/etc/lab/services.key"
 
 
 def provide(lab: RunningLab, secret: str) -> None:
     """Run it, with nothing in it."""
-    for path, (content, mode) in install.files(secret, DOMAIN, certificate=CERTIFICATE, key=KEY).items():
+    files = install.files(secret, DOMAIN, certificate=CERTIFICATE, key=KEY)
+    files[RESOLVER] = (f"nameserver {lab.resolver}\n", 0o644)
+    files[DROP_IN] = (f"[Service]\nBindReadOnlyPaths={RESOLVER}:/etc/resolv.conf\n", 0o644)
+    for path, (content, mode) in files.items():
         folder, name = shlex.quote(str(Path(path).parent)), shlex.quote(path)
         done = lab.exec(HOST, ["sh", "-c", f"umask 077; mkdir -p -m 755 {folder} && cat > {name} && chmod {mode:o} {name}"], content)
         assert done.returncode == 0, done.stderr
@@ -35,7 +42,8 @@ def provide(lab: RunningLab, secret: str) -> None:
 def remove(lab: RunningLab) -> None:
     """Take it away; the services host is as it was."""
     lab.exec(HOST, ["systemctl", "disable", "--now", "bbb-double.service"])
-    lab.exec(HOST, ["rm", "-rf", install.CONFIG, install.UNIT, str(Path(install.PROGRAM).parent), "/var/bigbluebutton"])
+    ours = [install.CONFIG, install.UNIT, str(Path(install.PROGRAM).parent), RESOLVER, str(Path(DROP_IN).parent), "/var/bigbluebutton"]
+    lab.exec(HOST, ["rm", "-rf", *ours])
     lab.exec(HOST, ["systemctl", "daemon-reload"])
 
 

@@ -13,9 +13,11 @@ import subprocess
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.meet.coop.plugins.filter.cms_access import cms_access
 from ansible_collections.meet.coop.plugins.module_utils._cms import handover, kinds
 from ansible_collections.meet.coop.plugins.module_utils._cms.handover import Credential, converge
 from ansible_collections.meet.coop.plugins.module_utils._cms.plan import PREFIX, plan, secret_names
@@ -32,7 +34,13 @@ NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
 def service(names: Any, state: str = "present", access: str = "tenant") -> dict[str, Any]:
     cms = [{"name": name, "kind": "moodle", "access": access, "tenant": tenant_name(f"rosa.{name}")} for name in names]
     limits = {"meeting_minutes": 60, "participants": 25}
-    return {"id": "rosa", "state": state, "cms": cms, "limits": limits, "server": {"endpoint": "https://bbb.rosa.example/bigbluebutton/api/"}}
+    return {
+        "id": "rosa",
+        "state": state,
+        "cms": cms,
+        "limits": limits,
+        "server": {"endpoint": "https://bbb.rosa.example/bigbluebutton/api/"},
+    }
 
 
 # -- the plan
@@ -65,11 +73,20 @@ def test_the_servers_own_secret_is_no_tenant() -> None:
     found = plan(service(["a"], access="server"), {"cms_a": "old-secret-of-a-tenant"}, {}, "pool.example.org", "server-secret-000")
     assert [one.get("state") for one in found.tenants] == ["absent"], "what it had as a tenant is taken back"
     assert [(one["endpoint"], one["secret"]) for one in found.credentials] == [
-        ("https://bbb.rosa.example/bigbluebutton/api/", "server-secret-000")]
+        ("https://bbb.rosa.example/bigbluebutton/api/", "server-secret-000")
+    ]
     assert secret_names(service(["a"], access="server")) == [] == secret_names(service(["a"], "stopped"))
     assert secret_names(service(["a"])) == ["cms_a"]
     with pytest.raises(CoopError, match="rosa: a is to use the server's own secret, and that is empty"):
         plan(service(["a"], access="server"), {}, {}, "pool.example.org")
+
+
+def test_the_filter_says_what_is_wrong_in_one_line() -> None:
+    kept = {"secrets": {"cms_a": "secret-of-a-0123456789"}, "changed": False}
+    found = cms_access(service(["a"]), kept, "pool.example.org")
+    assert [one["secret"] for one in found["tenants"]] == ["secret-of-a-0123456789"] and found["rotating"] == []
+    with pytest.raises(AnsibleFilterError, match="is to use the server's own secret, and that is empty; set it"):
+        cms_access(service(["a"], access="server"), kept, "pool.example.org")
 
 
 # -- each system's own words
@@ -181,7 +198,8 @@ def test_the_encrypted_file_is_for_its_owner(tmp_path: pathlib.Path) -> None:
 
     def opened(identity: str) -> str | None:
         shown = subprocess.run(
-            ["age", "--decrypt", "--identity", "-", str(file)], input=identity, capture_output=True, text=True, check=False)
+            ["age", "--decrypt", "--identity", "-", str(file)], input=identity, capture_output=True, text=True, check=False
+        )
         return json.loads(shown.stdout)["secret"] if shown.returncode == 0 else None
 
     assert (opened(identities[0]), opened(identities[1])) == (CLOUD.secret, None)

@@ -49,7 +49,9 @@ def test_what_lies_there_without_names(tmp_path: pathlib.Path) -> None:
     (tmp_path / "published" / "presentation" / "not-an-id").mkdir()
     found = recordings.scan(str(tmp_path))
     assert [(record.id, record.formats) for record in found.recordings] == [
-        (two, {"presentation": "published"}), (one, {"presentation": "published", "video": "unpublished"})]
+        (two, {"presentation": "published"}),
+        (one, {"presentation": "published", "video": "unpublished"}),
+    ]
     record = recordings.as_dict(found.recordings[1])
     assert (record["meeting_id"], record["tenant"], record["hosts"]) == ("m & m", "rosa", ["old.example.org"])
     assert record["octets"] > 200 and "secret plan" not in repr(record)

@@ -53,7 +53,13 @@ def test_recordings_have_the_servers_own_retention_and_say_so_to_people() -> Non
     server = {**SERVER, "recordings": {"formats": ["video"], "consent": "We record."}}
     live = built(changed(services__live=service(server=server, record=True, branding={"welcome": "Hello."}))).services["live"]
     assert live["server"]["recordings"] == {
-        "formats": ["video"], "published_days": 14, "unrecorded_days": 14, "history": 5, "delete_after_days": 0, "consent": "We record."}
+        "formats": ["video"],
+        "published_days": 14,
+        "unrecorded_days": 14,
+        "history": 5,
+        "delete_after_days": 0,
+        "consent": "We record.",
+    }
     assert live["branding"]["welcome"] == "Hello. We record."
     assert built(changed(services__live=service(record=True))).services["live"]["branding"]["welcome"] is None
 
