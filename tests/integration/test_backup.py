@@ -448,13 +448,15 @@ def free_port() -> int:
 
 
 def s3_keys(port: int) -> dict[str, str]:
-    """An account at the S3 server, which asks for one from then on."""
+    """An account at the S3 server, which asks for one from then on, and its bucket, which is made by people: restic takes it as given."""
     somebody = {"region_name": "us-east-1", "aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
     accounts = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{port}", **somebody)
     accounts.create_user(UserName=LOGIN)
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
     accounts.put_user_policy(UserName=LOGIN, PolicyName="all", PolicyDocument=json.dumps(everything))
     key = accounts.create_access_key(UserName=LOGIN)["AccessKey"]
+    own = {**somebody, "aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **own).create_bucket(Bucket="coop")
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
