@@ -302,7 +302,7 @@ def test_a_killed_run_is_healed_by_the_next(scalelite: Tenants, lab: RunningLab)
         lab.exec("pool", ["pkill", "-KILL", "-f", "docker exec --interactive"])
         lab.exec("pool", ["pkill", "-KILL", "-f", "pool_tenant"])
         running.join(60)
-        lab.exec("pool", ["docker", "exec", "scalelite-api", "pkill", "-KILL", "-f", "rails runner"])
+        lab.exec("pool", ["pkill", "-KILL", "-f", "rails runner"])
     finally:
         scalelite.pool.redis("client", "unpause")
         running.join(60)
