@@ -32,9 +32,9 @@ until redis-cli -p 6390 client list | grep -q 'flags=[A-Za-z]*b'; do
     [ "$turns" -lt 2000 ] || exit 1
     sleep 0.02
 done
-pkill -KILL -f 'docker exec --interactive'
-pkill -KILL -f 'rails runner'
-pkill -KILL -f pool_tenant
+pkill -KILL -f 'docker exec [-]-interactive'
+pkill -KILL -f '[r]ails runner'
+pkill -KILL -f '[p]ool_tenant'
 true
 """
 
@@ -305,6 +305,8 @@ def test_a_killed_run_is_healed_by_the_next(scalelite: Tenants, lab: RunningLab)
     fresh = {"name": "sd" + secrets.token_hex(4), "secret": secrets.token_hex(20), "duration_max": 5, "participants_max": 5}
     results: list[dict[str, Any]] = []
     running = threading.Thread(target=lambda: results.append(scalelite.apply(wanted, fresh)))
+    # So that nobody else writes.
+    assert lab.exec("pool", ["docker", "pause", "scalelite-poller"]).returncode == 0
     scalelite.pool.redis("client", "pause", "60000", "write")
     try:
         running.start()
@@ -313,6 +315,7 @@ def test_a_killed_run_is_healed_by_the_next(scalelite: Tenants, lab: RunningLab)
         running.join(60)
     finally:
         scalelite.pool.redis("client", "unpause")
+        lab.exec("pool", ["docker", "unpause", "scalelite-poller"])
         running.join(60)
     assert results and results[0].get("failed"), results
     assert scalelite.apply(wanted, fresh)["changed"] and not scalelite.apply(wanted, fresh)["changed"]
