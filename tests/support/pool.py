@@ -167,7 +167,7 @@ class ScalelitePool(Pool):
     def state(self) -> dict[str, Any]:
         """What Scalelite's own models know: servers, and tenants with their settings. Several of one name show as a longer list."""
         tenants = "Tenant.all.map { |t| [t.name, t.secrets, TenantSetting.all(t.id).map { |s| [s.param, s.value, s.override] }.sort] }.sort"
-        servers = "Server.all.map { |s| [s.id, s.url, s.secret, s.tag, s.state == 'enabled', s.online ? true : false, s.load&.to_f] }.sort"
+        servers = "Server.all.map { |s| [s.id, s.url, s.secret, s.tag, s.state == 'enabled', s.online ? true : false] }.sort"
         found: dict[str, Any] = json.loads(self.ruby(f"puts JSON.generate(tenants: {tenants}, servers: {servers})").splitlines()[-1])
         return found
 

@@ -84,7 +84,7 @@ module CoopPool
   def look
     settings = Rails.configuration.x
     { multitenancy: settings.multitenancy_enabled, excluded: settings.create_exclude_params,
-      forced: settings.override_create_params.transform_keys(&:to_s), clamps: Object.const_defined?(:CoopScalelite),
+      forced: settings.override_create_params.transform_keys(&:to_s), clamps: Object.const_defined?(:CoopScalelite) && ApiHelper.ancestors.include?(CoopScalelite),
       tenants: tenants, settings: self.settings, servers: servers, meetings: meetings }
   end
 

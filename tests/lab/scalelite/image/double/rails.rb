@@ -6,6 +6,7 @@
 
 # What of Rails the pool's own Ruby touches: configuration, initializers and the store, with Scalelite's names and defaults
 # (config/application.rb, lib/redis_store.rb).
+require 'json'
 require 'logger'
 require 'ostruct'
 require 'redis'
