@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -89,17 +88,19 @@ def the_same(members: pathlib.Path, folder: pathlib.Path) -> tuple[pathlib.Path,
     """What the membership file gives, written as YAML and as INI inventory."""
     done = subprocess.run(["ansible-inventory", "-i", str(members), "--list"], capture_output=True, text=True, check=True, cwd=ROOT)
     listed: dict[str, Any] = json.loads(done.stdout)
+    for group in [name for entry in listed.values() for name in entry.get("children", [])]:
+        listed.setdefault(group, {})
     variables: dict[str, Any] = listed.pop("_meta")["hostvars"]
-    groups = {name: group for name, group in listed.items() if name != "all"}
+    groups = {name: group for name, group in listed.items() if name not in ("all", "ungrouped")}
     tree: dict[str, Any] = {"all": {"hosts": variables, "children": {}}}
-    lines = [
-        " ".join([name, *(f"{key}={json.dumps(json.dumps(value))}" for key, value in found.items())]) for name, found in variables.items()
-    ]
+    lines = []
+    for name, found in variables.items():
+        lines.append(" ".join([name, *(f"{key}={json.dumps(json.dumps(value))}" for key, value in found.items())]))
     for name, group in groups.items():
         entry: dict[str, Any] = {}
+        lines += [f"[{name}]", *group.get("hosts", [])]
         if group.get("hosts"):
             entry["hosts"] = dict.fromkeys(group["hosts"], {})
-            lines += [f"[{name}]", *group["hosts"]]
         if group.get("children"):
             entry["children"] = dict.fromkeys(group["children"], {})
             lines += [f"[{name}:children]", *group["children"]]
@@ -124,10 +125,8 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
             ini, _memory = parsed(as_ini, number)
             cached = folder / "cached.members.coop.yml"
             cached.write_text("plugin: meet.coop.members\npaths: [members.yml]\ncache: true\n")
-            cache = {
-                "ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-                "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(folder / "cache"),
-            }
+            cache = {"ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile"}
+            cache["ANSIBLE_INVENTORY_CACHE_CONNECTION"] = str(folder / "cache")
             parsed(cached, number, **cache)
             begun = parsed(cached, number, **cache)[0]
         figures |= {
