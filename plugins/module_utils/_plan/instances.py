@@ -186,8 +186,8 @@ class _Look:
             reasons.append(f"{', '.join(plan.create)} not made yet")
         if plan.fix_file:
             reasons.append(f"the file has mode {observed.mode} and owner {observed.owner}")
-        if plan.fix_directory:
-            reasons.append(f"its directory has mode {observed.directory_mode or 'none, it is missing'}")
+        if plan.fix_directory and observed.directory_mode is not None:
+            reasons.append(f"its directory has mode {observed.directory_mode}")
         if plan.leftovers:
             reasons.append("leftovers of a run that was killed")
         if plan.rotate or plan.stage or plan.promote:
@@ -382,12 +382,9 @@ def _judge_routes(host: Host, found: Sequence[Found]) -> None:
                     changed |= set(keep(store, [route], write=False).changed)
                 except CoopError as error:
                     one.drifts("route", str(error))
-        running = store.observe()[0] is not None
         for one, route in pairs:
             if route["id"] in changed:
                 one.drifts("route", f"route {route['id']} differs")
-            elif not running and route["state"] != "absent":
-                one.drifts("route", "Caddy does not answer at its admin address")
     for one in found:
         if one.faults and not any(entry["kind"] == "route" for entry in one.drift):
             one.drifts("certificate", "; ".join(one.faults))
