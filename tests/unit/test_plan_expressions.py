@@ -252,3 +252,16 @@ def test_an_expression_that_cannot_be_evaluated_raises_one_kind_of_error(desk: D
     known = desk.other("plain")
     with pytest.raises(Unrenderable):
         known.with_layer({"a": _trusted("{{ a }}")})["a"]
+
+
+def test_a_value_that_is_kept_encrypted_arrives_as_its_text() -> None:
+    class Kept:
+        """As Ansible's EncryptedString: like a text in all but type."""
+
+        def __str__(self) -> str:
+            return "hush"
+
+        def __iter__(self) -> Iterator[str]:
+            return iter("hush")
+
+    assert plain({"a": [Kept()], "b": (1, None, True, 0.5)}) == {"a": ["hush"], "b": [1, None, True, 0.5]}
