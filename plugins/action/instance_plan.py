@@ -238,6 +238,8 @@ class AroundOne:
         return DomainCheck(_validated(ARGUMENT_SPEC, arguments)).run()
 
     def zone(self, module: str, arguments: Mapping[str, Any]) -> Sequence[str]:
+        from ansible_collections.meet.coop.plugins.module_utils._dns.plan import index
+
         task: Any
         if module == "dns_zone":
             from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ARGUMENT_SPEC, ZoneTask
@@ -252,11 +254,12 @@ class AroundOne:
         if key not in self.around.zones:
             snapshot = task.observe()
             # A server that refuses the transfer answers for the names of one service only.
+            known = index(snapshot)
             if getattr(task, "refused", None) is None:
-                self.around.zones[key] = snapshot
+                self.around.zones[key] = (snapshot, known)
         else:
-            snapshot = self.around.zones[key]
-        plan = task.wanted.diff(snapshot)
+            snapshot, known = self.around.zones[key]
+        plan = task.wanted.diff(snapshot, known)
         return [f"{change.action} {change.rrset.name} {change.rrset.type}" for change in plan.changes]
 
 
