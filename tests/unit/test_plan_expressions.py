@@ -248,6 +248,23 @@ def test_a_damaged_desired_state_is_told_in_one_line(desk: Desk, service: str, v
         assert plan.broken and said in plan.broken and "\n" not in plan.broken and "Traceback" not in plan.broken
 
 
+def test_a_name_server_that_is_down_is_waited_for_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import ServerError
+    from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ZoneTask
+
+    asked = []
+
+    def down(task: ZoneTask) -> None:
+        asked.append(task.wanted.scope.member)
+        raise ServerError("ns1.meet.example does not answer")
+
+    monkeypatch.setattr(ZoneTask, "observe", down)
+    around = Around()
+    plans = [desk.plan(name, around) for name in ("plain", "logo", "nobody")]
+    assert [plan.broken for plan in plans] == ["ns1.meet.example does not answer"] * 2 + ["nobody is no service of the membership file"]
+    assert asked == ["plain"]
+
+
 def test_an_expression_that_cannot_be_evaluated_raises_one_kind_of_error(desk: Desk) -> None:
     known = desk.other("plain")
     with pytest.raises(Unrenderable):
