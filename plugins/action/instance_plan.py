@@ -114,11 +114,10 @@ class Desk:
 
     def plan(self, name: str, around: Around) -> Wanted:
         """What one service is to be."""
-        try:
-            raw = self.hostvars.raw_get(name)
-            tier = raw["coop_service"]["tier"]
-        except (KeyError, TypeError, AnsibleError):
+        raw = self.hostvars.raw_get(name) if name in self.hostvars else {}
+        if "coop_service" not in raw:
             return Wanted(name, broken=f"{name} is no service of the membership file")
+        tier = str(raw["coop_service"]["tier"])
         if tier not in self.chains:
             if tier not in TIERS:
                 return Wanted(name, broken=f"{name}: there is no role for tier {tier}")
@@ -208,6 +207,7 @@ class Around:
         self.unanswered: dict[str, Mapping[str, Any]] = {}
         self.answers: dict[str, Any] | None = None
         self.zones: dict[str, Any] = {}
+        self.trouble: dict[str, str] = {}
 
     def of(self, name: str) -> AroundOne:
         return AroundOne(self, name)
@@ -238,6 +238,8 @@ class AroundOne:
         return DomainCheck(_validated(ARGUMENT_SPEC, arguments)).run()
 
     def zone(self, module: str, arguments: Mapping[str, Any]) -> Sequence[str]:
+        from ansible_collections.meet.coop.plugins.module_utils._dns.plan import index
+
         task: Any
         if module == "dns_zone":
             from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ARGUMENT_SPEC, ZoneTask
@@ -249,14 +251,22 @@ class AroundOne:
 
             task = OctodnsTask(_validated(OCTODNS_SPEC, arguments))
         key = repr([module, *(arguments.get(name) for name in ("zone", "server", "port", "tsig", "provider", "secrets"))])
+        if key in self.around.trouble:
+            raise CoopError(self.around.trouble[key])
         if key not in self.around.zones:
-            snapshot = task.observe()
+            try:
+                snapshot = task.observe()
+            except CoopError as error:
+                # A server that is down is waited for once, not once for each service.
+                self.around.trouble[key] = str(error)
+                raise
             # A server that refuses the transfer answers for the names of one service only.
+            known = index(snapshot)
             if getattr(task, "refused", None) is None:
-                self.around.zones[key] = snapshot
+                self.around.zones[key] = (snapshot, known)
         else:
-            snapshot = self.around.zones[key]
-        plan = task.wanted.diff(snapshot)
+            snapshot, known = self.around.zones[key]
+        plan = task.wanted.diff(snapshot, known)
         return [f"{change.action} {change.rrset.name} {change.rrset.type}" for change in plan.changes]
 
 

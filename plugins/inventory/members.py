@@ -233,11 +233,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(f"tier_{name}")
         inventory.add_child("coop_services", "members")
         inventory.add_child("coop_services", "clients")
+        nested: dict[str, list[str]] = {}
         for owner in membership["owners"]:
             group = inventory.add_group(group_name(f"{owner['kind']}_", owner["id"]))
-            inventory.add_child(f"{owner['kind']}s", group)
-            for name in owner["classes"]:
-                inventory.add_child(f"class_{name}", group)
+            for parent in (f"{owner['kind']}s", *(f"class_{name}" for name in owner["classes"])):
+                nested.setdefault(parent, []).append(group)
+        for parent, children in nested.items():
+            self._nest(parent, children)
 
         taken = [service["id"] for service in membership["services"] if service["id"] in inventory.hosts]
         if taken:
@@ -294,6 +296,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_host(server["balancer"], group="dedicated_balancers")
             mine = {"service": service["id"], "domain": server["balancer_domain"], "node": server["domain"]}
             inventory.hosts[server["balancer"]].set_variable("coop_balancer", as_data({**mine, "secret_var": server["secret_var"]}))
+
+    def _nest(self, parent: str, children: list[str]) -> None:
+        """Groups below a group. Ansible searches all children it has for each new one: with 10,000, more than all the rest takes."""
+        group = self.inventory.groups[parent]
+        kept, known = group.child_groups, set(group.child_groups)
+        for child in children:
+            if self.inventory.groups[child] not in known:
+                group.child_groups = []
+                self.inventory.add_child(parent, child)
+                kept.extend(group.child_groups)
+        group.child_groups = kept
 
     def _container_host(self, name: str, host: dict[str, Any], path: str) -> dict[str, Any]:
         """Makes the host known and returns the connection variables its services get."""

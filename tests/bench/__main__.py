@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, dns, drill, meter, month, onboard, pool, tenants, tls, upgrade
+from . import backup, converge, dns, drill, inventory, meter, month, onboard, pool, tenants, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -27,16 +27,23 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "pool": pool.measure,
     "pool-tenants": tenants.measure,
     "meter": meter.measure,
+    "converge": converge.measure,
+    "inventory": inventory.measure,
 }
+SIZED: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {"converge": converge.measure, "inventory": inventory.measure}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description="Timings, side by side in one run.")
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="only this one")
-    wanted = parser.parse_args().name
+    parser.add_argument(
+        "--sizes", type=lambda text: tuple(map(int, text.split(","))), help="for converge and inventory: how many, as 10,50"
+    )
+    given = parser.parse_args()
+    wanted = given.name
     for name, measure in BENCHMARKS.items():
         if wanted in (None, name):
-            figures = measure()
+            figures = SIZED[name](given.sizes) if given.sizes and name in SIZED else measure()
             kept = ROOT / ".bench" / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}.json"
             kept.parent.mkdir(exist_ok=True)
             kept.write_text(json.dumps(figures, indent=2) + "\n")

@@ -248,7 +248,61 @@ def test_a_damaged_desired_state_is_told_in_one_line(desk: Desk, service: str, v
         assert plan.broken and said in plan.broken and "\n" not in plan.broken and "Traceback" not in plan.broken
 
 
+def test_a_name_server_that_is_down_is_waited_for_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import ServerError
+    from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ZoneTask
+
+    asked = []
+
+    def down(task: ZoneTask) -> None:
+        asked.append(task.wanted.scope.member)
+        raise ServerError("ns1.meet.example does not answer")
+
+    monkeypatch.setattr(ZoneTask, "observe", down)
+    around = Around()
+    plans = [desk.plan(name, around) for name in ("plain", "logo", "nobody")]
+    assert [plan.broken for plan in plans] == ["ns1.meet.example does not answer"] * 2 + ["nobody is no service of the membership file"]
+    assert asked == ["plain"]
+
+
 def test_an_expression_that_cannot_be_evaluated_raises_one_kind_of_error(desk: Desk) -> None:
     known = desk.other("plain")
     with pytest.raises(Unrenderable):
         known.with_layer({"a": _trusted("{{ a }}")})["a"]
+
+
+def test_a_value_that_is_kept_encrypted_arrives_as_its_text() -> None:
+    class Kept:
+        """As Ansible's EncryptedString: like a text in all but type."""
+
+        def __str__(self) -> str:
+            return "hush"
+
+        def __iter__(self) -> Iterator[str]:
+            return iter("hush")
+
+    assert plain({"a": [Kept()], "b": (1, None, True, 0.5)}) == {"a": ["hush"], "b": [1, None, True, 0.5]}
+
+
+def test_three_broken_among_many_are_named_and_all_others_planned(tmp_path: pathlib.Path) -> None:
+    number, broken = 60, {7: "instance_dns_port: '{{ nobody_said }}'", 21: "", 42: "instance_image: '{{ [1] | no_such_filter }}'"}
+    head = MEMBERS.partition("services:")[0]
+    services = "".join(
+        f"  s{index}:\n    tier: consumer\n    member: rosa\n    container_host: host1\n    accounts: {{administrators: []}}\n"
+        f"    smtp: {{password_var: {'vault_unset' if index == 21 else 'vault_rosa'}, username: u, sender_email: meet@rosa.example}}\n"
+        "    limits: {rooms_per_account: 3, meeting_minutes: 60, participants: 25}\n"
+        for index in range(number)
+    ).replace("administrators: []", "administrators: [{name: Ana, email: ana@rosa.example}]")
+    (tmp_path / "members.yml").write_text(f"{head}services:\n{services}")
+    (tmp_path / "hosts.ini").write_text("[pool_hosts]\npool\n")
+    for folder, name, text in (("group_vars", "all", VARIABLES), *(("host_vars", f"s{index}", text) for index, text in broken.items())):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{name}.yml").write_text(text)
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(tmp_path / "hosts.ini"), str(tmp_path / "members.yml")])
+    desk = Desk(loader, {"hostvars": HostVars(inventory, VariableManager(loader=loader, inventory=inventory), loader)})
+    plans = [desk.plan(f"s{index}", _edge()) for index in range(number)]
+    told = {plan.name: plan.broken for plan in plans if plan.broken}
+    assert set(told) == {"s7", "s21", "s42"}
+    assert "nobody_said" in told["s7"] and "vault_unset, which is not set" in told["s21"] and "no_such_filter" in told["s42"]
+    assert all(len(plan.steps) >= 8 and plan.tenants and not plan.drift for plan in plans if not plan.broken)

@@ -143,13 +143,29 @@ def group_desired(desired: Iterable[RRset], origin: Any) -> dict[str, dict[str, 
     return wanted
 
 
-def make_plan(current: Snapshot, desired: Iterable[RRset], scope: Scope, adoption: Adoption, max_delete_share: float) -> Plan:
-    """The changes that bring C(current) to C(desired) within C(scope). Raises PlanRefused with every problem at once."""
-    wanted = group_desired(desired, scope.origin)
-    marks = read_marks(current)
+@dataclass(frozen=True)
+class Index:
+    """What is read out of a whole zone; made once where many members are planned in one."""
+
+    marks: dict[str, Mark]
+    types_at: dict[str, set[str]]
+
+
+def index(current: Snapshot) -> Index:
+    """The marks of a zone, and the types at each name."""
     types_at: dict[str, set[str]] = {}
     for name, rtype in current:
         types_at.setdefault(name, set()).add(rtype)
+    return Index(read_marks(current), types_at)
+
+
+def make_plan(
+    current: Snapshot, desired: Iterable[RRset], scope: Scope, adoption: Adoption, max_delete_share: float, known: Index | None = None
+) -> Plan:
+    """The changes that bring C(current) to C(desired) within C(scope). Raises PlanRefused with every problem at once."""
+    wanted = group_desired(desired, scope.origin)
+    known = known or index(current)
+    marks, types_at = known.marks, known.types_at
 
     plan = Plan()
     problems: list[str] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Adoption, Change, Plan, PlanRefused, Scope, make_plan
+from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Adoption, Change, Index, Plan, PlanRefused, Scope, make_plan
 from ansible_collections.meet.coop.plugins.module_utils._dns.records import (
     RecordError,
     RRset,
@@ -64,9 +64,9 @@ class Wanted:
     def zone(self) -> str:
         return str(self.origin.to_text(omit_final_dot=True))
 
-    def diff(self, current: Snapshot) -> Plan:
+    def diff(self, current: Snapshot, known: Index | None = None) -> Plan:
         """What is to be changed in the zone as it is. Raises PlanRefused."""
-        return make_plan(current, self.desired, self.scope, self.adoption, self.max_delete_share)
+        return make_plan(current, self.desired, self.scope, self.adoption, self.max_delete_share, known)
 
     def result(self, changes: Iterable[Change]) -> dict[str, Any]:
         """Changes as Ansible shows them."""

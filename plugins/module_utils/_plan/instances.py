@@ -15,6 +15,7 @@ import grp
 import os
 import pwd
 import stat
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,8 @@ class Host:
     """Why Docker could not be read."""
     stores: dict[tuple[str, str], Any] = field(default_factory=dict)
     trusts: dict[str | None, Any] = field(default_factory=dict)
+    servers: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    """A connection to the database server for each thread."""
 
 
 class _Kept(Store):
@@ -126,8 +129,13 @@ def _part(number: int, workers: int) -> list[Found]:
 
 
 def _look_at(host: Host, instances: Sequence[Mapping[str, Any]]) -> list[Found]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda one: _Look(host, one).run(), instances))
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(lambda one: _Look(host, one).run(), instances))
+    finally:
+        for connection in host.servers.values():
+            connection.close()
+        host.servers.clear()
 
 
 class _Look:
@@ -186,8 +194,8 @@ class _Look:
             reasons.append(f"{', '.join(plan.create)} not made yet")
         if plan.fix_file:
             reasons.append(f"the file has mode {observed.mode} and owner {observed.owner}")
-        if plan.fix_directory:
-            reasons.append(f"its directory has mode {observed.directory_mode or 'none, it is missing'}")
+        if plan.fix_directory and observed.directory_mode is not None:
+            reasons.append(f"its directory has mode {observed.directory_mode}")
         if plan.leftovers:
             reasons.append("leftovers of a run that was killed")
         if plan.rotate or plan.stage or plan.promote or plan.remove:
@@ -197,16 +205,16 @@ class _Look:
         return reasons
 
     def database(self, params: Mapping[str, Any], register: str) -> list[str]:
-        key = f"server {params['login_host'] or params['login_unix_socket']} {params['login_port']} {params['login_user']}"
-        if key not in self.connections:
+        key = (threading.get_ident(), *(params[name] for name in ("login_host", "login_unix_socket", "login_port", "login_user")))
+        if key not in self.host.servers:
             connection = databases.connect(params, check_mode=True)
             if connection is None:
                 return ["there is no PostgreSQL yet"]
-            self.connections[key] = connection
+            self.host.servers[key] = connection
         wished = databases.Desired(params["name"], params["password"] or "-" * 16, params["connection_limit"])
         if params["state"] != "present" or params["second_login"]:
             return ["only looked at in the run"]
-        before, after = databases.diff(wished, databases.observe(self.connections[key], wished.name))
+        before, after = databases.diff(wished, databases.observe(self.host.servers[key], wished.name))
         reasons = []
         for part in ("role", "database"):
             have, want = before[part], after[part]
@@ -382,12 +390,9 @@ def _judge_routes(host: Host, found: Sequence[Found]) -> None:
                     changed |= set(keep(store, [route], write=False).changed)
                 except CoopError as error:
                     one.drifts("route", str(error))
-        running = store.observe()[0] is not None
         for one, route in pairs:
             if route["id"] in changed:
                 one.drifts("route", f"route {route['id']} differs")
-            elif not running and route["state"] != "absent":
-                one.drifts("route", "Caddy does not answer at its admin address")
     for one in found:
         if one.faults and not any(entry["kind"] == "route" for entry in one.drift):
             one.drifts("certificate", "; ".join(one.faults))

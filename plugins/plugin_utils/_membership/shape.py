@@ -14,9 +14,10 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from . import quick
 from .errors import Problem, short, show
 from .reader import ENTRY, Map, raw_text, where
 
@@ -113,6 +114,16 @@ def _validator(file: str = SCHEMA_FILE) -> Any:
     return jsonschema.Draft202012Validator(_inline(schema, schema.get("$defs", {})))
 
 
+@functools.cache
+def _quick(file: str = SCHEMA_FILE) -> Callable[[Any], bool]:
+    """Says yes at once to most files; see there. A schema that it does not know gets no such help."""
+    schema = load_schema(file)
+    try:
+        return quick.compiled(_inline(schema, schema.get("$defs", {})))
+    except quick.Unknown:
+        return lambda _root: False
+
+
 def label(path: Sequence[object]) -> str:
     """Whose field a path names: C(service "sunflower", field limits.participants)."""
     steps = list(path)
@@ -137,6 +148,8 @@ def problem(root: Map, path: Sequence[object], text: str) -> Problem:
 
 def check_shape(root: Map, schema_file: str = SCHEMA_FILE) -> list[Problem]:
     """Everything the schema finds wrong."""
+    if _quick(schema_file)(root):
+        return []
     problems: list[Problem] = []
     seen: set[tuple[object, ...]] = set()
     for error in _validator(schema_file).iter_errors(root):

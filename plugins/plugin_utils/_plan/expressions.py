@@ -12,7 +12,7 @@ As there, a text is a template only when Ansible trusts it as one; what the memb
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MappingView, MutableMapping
 from typing import Any
 
 from jinja2 import StrictUndefined
@@ -234,13 +234,13 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value) if type(value) is str else str(value)
+        return str(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, Mapping):
         return {plain(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__iter__"):
+    if isinstance(value, (list, tuple, set, frozenset, Iterator, MappingView)):
         return [plain(entry) for entry in value]
-    return str(value)
+    return str(value)  # what Ansible keeps encrypted until it is used is a text too

@@ -201,8 +201,9 @@ def test_a_missing_library_is_said_plainly(put: Callable[..., pathlib.Path], sho
 
     shape._validator.cache_clear()
     monkeypatch.setitem(sys.modules, "jsonschema", None)
+    assert inventory(put("members.yml", own(BASE))).hosts  # only mistakes are described by it
     with pytest.raises(AnsibleError):
-        inventory(put("members.yml", own(BASE)))
+        inventory(put("members.yml", own({**BASE, "nonsense": 1})))
     assert any(
         "needs the Python library jsonschema where ansible itself runs; install it there: pip install jsonschema" in message
         for message in shown

@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, meet.coop members
+# GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Converging many instances of which nothing has changed: with the plan, without it, by community modules, and the bare calls."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+from ansible_collections.meet.coop.plugins.module_utils._dns.marks import mark_name
+from tests.support.ansible import INVENTORY, run_module
+
+from .onboard import CADDY, HOST, ROOT, container, on_host
+
+SIZES = (10, 50)
+WALKED = 5
+"""Members that the ways which walk from one to the next are measured with; they cost the same for each."""
+AGAIN = 3
+HERE = pathlib.Path(__file__).parent
+THERE = "/tmp/meet-coop-bench"
+
+
+def names(number: int) -> list[str]:
+    return [f"bench{index:04}" for index in range(number)]
+
+
+def inventory(folder: pathlib.Path, number: int) -> pathlib.Path:
+    """The lab's inventory with the bench's members in place of its own."""
+    place = folder / "inventories" / "lab"
+    if not place.exists():
+        shutil.copytree(INVENTORY, place)
+        (folder / ".lab").symlink_to(ROOT / ".lab")
+    head = (INVENTORY / "members.yml").read_text().split("\nmembers:\n")[0]
+    member = """  {name}:
+    name: Bench {name}
+    classes: [consumer]
+    joined: 2021-03-01
+    contacts: [{{name: Ana Costa, email: ana@mail.lab.test}}]
+    evidence: {{country: GB, form: community benefit society, register: FCA Mutuals Public Register, number: "{name}"}}
+"""
+    service = """  {name}:
+    tier: consumer
+    member: {name}
+    title: Bench {name}
+    smtp: {{username: sunflower@smtp.lab.test, password_var: vault_sunflower_smtp_password, sender_email: sunflower@smtp.lab.test}}
+    accounts: {{registration: invite, administrators: [{{name: Ana Costa, email: ana@mail.lab.test}}]}}
+    limits: {{rooms_per_account: 3, meeting_minutes: 60, participants: 25}}
+    resources: {{memory: 192m, cpus: 1.0, pids: 128, redis_memory: 16m}}
+    branding: {{primary_color: "#e8a200", help_center: "https://bench.example/help"}}
+"""
+    parts = ["members:\n", *(member.format(name=name) for name in names(number))]
+    parts += ["services:\n", *(service.format(name=name) for name in names(number))]
+    (place / "members.yml").write_text(head + "\n" + "".join(parts))
+    return place
+
+
+def desk(place: pathlib.Path) -> Any:
+    from ansible_collections.meet.coop.plugins.action.instance_plan import Desk
+
+    init_plugin_loader([])
+    loader = DataLoader()
+    sources = InventoryManager(loader=loader, sources=[str(place)])
+    variables = VariableManager(loader=loader, inventory=sources)
+    return Desk(loader, {"hostvars": HostVars(sources, variables, loader)})
+
+
+class Fresh:
+    """Writes what a plan would only compare."""
+
+    def edge(self, arguments: Any) -> Any:
+        raise AssertionError("no instance of the bench has a name of its own")
+
+    domains = edge
+
+    def of(self, _name: str) -> Fresh:
+        return self
+
+    def zone(self, _module: str, arguments: Any) -> list[str]:
+        from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+        from ansible_collections.meet.coop.plugins.module_utils._dns.zone import ARGUMENT_SPEC, ZoneTask
+
+        ZoneTask(ArgumentSpecValidator(ARGUMENT_SPEC).validate(arguments).validated_parameters).run()
+        return []
+
+
+def send_code() -> None:
+    """The collection's domain code and what it needs of Ansible's, for the scripts on the host."""
+    import ansible
+
+    base = pathlib.Path(ansible.__file__).parent
+    on_host(f"rm -rf {THERE}; mkdir -p {THERE}/ansible {THERE}/ansible_collections/meet/coop/plugins")
+    for source, target in (
+        (base / "module_utils", "ansible/"),
+        (base / "__init__.py", "ansible/"),
+        (base / "release.py", "ansible/"),
+        (ROOT / "plugins" / "module_utils", "ansible_collections/meet/coop/plugins/"),
+        (HERE / "provision.py", ""),
+        (HERE / "listing.py", ""),
+    ):
+        subprocess.run(["docker", "cp", "-q", str(source), f"{container(HOST)}:{THERE}/{target}"], check=True)
+
+
+def there(script: str, data: Any) -> Any:
+    command = ["docker", "exec", "-i", "-e", f"PYTHONPATH={THERE}", container(HOST), "python3", f"{THERE}/{script}"]
+    done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"bench: {script} on {HOST}: {done.stderr[-3000:]}")
+    return json.loads(done.stdout)
+
+
+def provide(place: pathlib.Path, missing: Sequence[str]) -> None:
+    """Bring instances into being, in bulk."""
+    table = desk(place)
+    plans = [table.plan(name, Fresh()) for name in missing]
+    broken = [f"{plan.name}: {plan.broken}" for plan in plans if plan.broken]
+    if broken:
+        sys.exit(f"bench: {broken[0]}")
+    tenants = there("provision.py", [{"name": plan.name, "steps": plan.steps, "tenants": plan.tenants} for plan in plans])
+    run_module("pool", "meet.coop.pool_tenant", {"tenants": tenants})
+
+
+def forget(number: int) -> None:
+    """Remove everything that the bench made."""
+    for name in names(number):
+        on_host(
+            f"docker rm -f greenlight-{name} greenlight-{name}-redis; docker network rm greenlight-{name};"
+            f" docker volume rm greenlight-{name}-storage; dropdb -U postgres --if-exists --force greenlight_{name};"
+            f" dropuser -U postgres --if-exists greenlight_{name}; {CADDY} -X DELETE http://caddy/id/route-{name};"
+            f" rm -rf /var/lib/meet-coop/instances/{name} /var/lib/meet-coop/branding/{name}",
+            check=False,
+        )
+    run_module("pool", "meet.coop.pool_tenant", {"tenants": [{"name": name, "state": "absent"} for name in names(number)]})
+    zone = "; ".join(f"knotc zone-unset meet.test {owner}" for name in names(number) for owner in (name, mark_name(name)))
+    script = f"knotc zone-begin meet.test; {zone}; knotc zone-commit meet.test"
+    subprocess.run(["docker", "exec", container("services"), "sh", "-c", script], check=False, capture_output=True)
+    on_host(f"rm -rf {THERE}")
+
+
+def play(place: pathlib.Path, playbook: pathlib.Path, *arguments: str) -> tuple[float, str]:
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    begun = time.monotonic()
+    done = subprocess.run(["ansible-playbook", "-i", str(place), str(playbook), *arguments],
+                          cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
+    seconds = time.monotonic() - begun
+    if done.returncode or re.search(r"changed=[1-9]", done.stdout):
+        sys.exit(f"bench: {playbook.name} failed, or had something to change:\n{done.stdout[-4000:]}{done.stderr[-1000:]}")
+    return seconds, done.stdout
+
+
+def one_size(place: pathlib.Path, number: int) -> dict[str, float]:
+    """Seconds of each way for so many instances."""
+    ours, empty, bare = [], [], []
+    for _turn in range(AGAIN):
+        seconds, output = play(place, ROOT / "playbooks" / "converge.yml")
+        if f"{number} services: {number} in sync" not in " ".join(output.split()):
+            sys.exit(f"bench: not all are in sync:\n{output[-4000:]}")
+        ours.append(seconds)
+        empty.append(play(place, HERE / "empty.yml")[0])
+        bare.append(there("listing.py", names(number))["all"])
+    return {"ours": statistics.median(ours), "empty": statistics.median(empty), "bare": statistics.median(bare)}
+
+
+def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
+    """All ways side by side; the instances are made for it and removed again."""
+    figures: dict[str, Any] = {}
+    largest = max(sizes)
+    found: dict[int, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        send_code()
+        try:
+            made = 0
+            for number in sorted(sizes):
+                place = inventory(pathlib.Path(folder), number)
+                begun = time.monotonic()
+                provide(place, names(number)[made:])
+                figures[f"{number - made} instances made by the bench, s"] = time.monotonic() - begun
+                made = number
+                found[number] = one_size(place, number)
+            walked = ",".join(names(min(WALKED, largest)))
+            count = min(WALKED, largest)
+            start = found[largest]["empty"]
+            without = (play(place, ROOT / "playbooks" / "services.yml", "-l", walked)[0] - start) / count
+            loop = (play(place, HERE / "community.yml", "-l", walked)[0] - start) / count
+        finally:
+            forget(largest)
+    for number, seconds in found.items():
+        figures |= {
+            f"{number}: converge with the plan, s": seconds["ours"],
+            f"{number}: playbook with one empty task, s": seconds["empty"],
+            f"{number}: the bare calls, s": seconds["bare"],
+            f"{number}: with the plan / (empty playbook + 3 x bare calls)": seconds["ours"] / (seconds["empty"] + 3 * seconds["bare"]),
+            f"{number}: without the plan / with it": (seconds["empty"] + without * number) / seconds["ours"],
+            f"{number}: loop of community modules / ours": (seconds["empty"] + loop * number) / seconds["ours"],
+            f"{number}: the same, start of Ansible taken off": loop * number / max(0.01, seconds["ours"] - seconds["empty"]),
+        }
+    figures[f"without the plan, s for each (of {count})"] = without
+    figures[f"loop of community modules, s for each (of {count})"] = loop
+    smallest = min(sizes)
+    if largest > smallest:
+        grown = [found[number]["ours"] - found[number]["empty"] for number in (smallest, largest)]
+        figures["growth exponent, start of Ansible taken off"] = math.log(grown[1] / grown[0]) / math.log(largest / smallest)
+    return figures
