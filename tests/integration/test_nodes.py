@@ -75,7 +75,7 @@ def command(playbook: str, variables: dict[str, Any], *more: str) -> list[str]:
 
 def play(playbook: str, variables: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(playbook, variables, *more), cwd=ROOT, env=environment(), text=True, capture_output=True, check=False,
-                          timeout=400)  # fmt: skip
+                          timeout=1200)  # fmt: skip
 
 
 def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -157,7 +157,7 @@ def test_a_drain_that_does_not_end_a_second_run_and_a_reboot_of_the_pool(pool: P
     assert text(pool, "node1") == before and people.alive(meeting) and pool.health()[DOMAINS["node1"]] == "available"
 
     run = subprocess.Popen(
-        command("nodes", {**wish, "node_maintenance_timeout": 200}, "--limit", "node1"), cwd=ROOT, env=environment(), text=True,
+        command("nodes", {**wish, "node_maintenance_timeout": 900}, "--limit", "node1"), cwd=ROOT, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert run.stdout is not None
@@ -175,7 +175,7 @@ def test_a_drain_that_does_not_end_a_second_run_and_a_reboot_of_the_pool(pool: P
         assert people.alive_on_node(meeting, "node1"), "a reboot of the pool ends no meeting"
         pool.control("node1", "POST", "/end", {"meetingID": people.id_on_node(meeting, "node1")})
         said += list(run.stdout)
-        assert run.wait(200) == 0, "".join(said)[-4000:]
+        assert run.wait(600) == 0, "".join(said)[-4000:]
     finally:
         run.kill()
     assert "userCameraCap=2\n" in text(pool, "node1")
