@@ -81,10 +81,14 @@ module CoopPool
     hashes(ids.map { |id| Meeting.key(id) }).filter_map { |hash| hash['server_id'] }.tally
   end
 
+  def clamps?
+    Object.const_defined?(:CoopScalelite) && ApiHelper.ancestors.include?(CoopScalelite)
+  end
+
   def look
     settings = Rails.configuration.x
     { multitenancy: settings.multitenancy_enabled, excluded: settings.create_exclude_params,
-      forced: settings.override_create_params.transform_keys(&:to_s), clamps: Object.const_defined?(:CoopScalelite) && ApiHelper.ancestors.include?(CoopScalelite),
+      forced: settings.override_create_params.transform_keys(&:to_s), clamps: clamps?,
       tenants: tenants, settings: self.settings, servers: servers, meetings: meetings }
   end
 
