@@ -64,7 +64,7 @@ def inventory(folder: pathlib.Path, number: int) -> pathlib.Path:
     smtp: {{username: sunflower@smtp.lab.test, password_var: vault_sunflower_smtp_password, sender_email: sunflower@smtp.lab.test}}
     accounts: {{registration: invite, administrators: [{{name: Ana Costa, email: ana@mail.lab.test}}]}}
     limits: {{rooms_per_account: 3, meeting_minutes: 60, participants: 25}}
-    resources: {{memory: 192m, cpus: 1.0, pids: 128, redis_memory: 16m}}
+    resources: {{memory: 192m, cpus: 1.0, pids: 128}}
     branding: {{primary_color: "#e8a200", help_center: "https://bench.example/help"}}
 """
     parts = ["members:\n", *(member.format(name=name) for name in names(number))]
@@ -135,8 +135,10 @@ def provide(place: pathlib.Path, missing: Sequence[str]) -> None:
     broken = [f"{plan.name}: {plan.broken}" for plan in plans if plan.broken]
     if broken:
         sys.exit(f"bench: {broken[0]}")
-    tenants = there("provision.py", [{"name": plan.name, "steps": plan.steps, "tenants": plan.tenants} for plan in plans])
+    instances = [{"name": plan.name, "steps": plan.steps, "tenants": plan.tenants} for plan in plans]
+    tenants = there("provision.py", {"instances": instances, "secrets_alone": True})
     run_module("pool", "meet.coop.pool_tenant", {"tenants": tenants})
+    there("provision.py", {"instances": instances, "secrets_alone": False})
 
 
 def forget(number: int) -> None:
