@@ -26,8 +26,7 @@ options:
     elements: dict
     default: []
 seealso:
-  - plugin: meet.coop.instance_plan
-    plugin_type: module
+  - module: meet.coop.instance_plan
 """
 
 EXAMPLES = r"""

@@ -22,7 +22,6 @@ from typing import Any
 
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
@@ -36,7 +35,8 @@ WALKED = 5
 """Members that the ways which walk from one to the next are measured with; they cost the same for each."""
 AGAIN = 3
 HERE = pathlib.Path(__file__).parent
-THERE = "/tmp/meet-coop-bench"
+THERE = "/var/cache/meet-coop-bench"
+"""On the host; what lies in its /tmp, docker cp does not see."""
 
 
 def names(number: int) -> list[str]:
@@ -64,7 +64,7 @@ def inventory(folder: pathlib.Path, number: int) -> pathlib.Path:
     smtp: {{username: sunflower@smtp.lab.test, password_var: vault_sunflower_smtp_password, sender_email: sunflower@smtp.lab.test}}
     accounts: {{registration: invite, administrators: [{{name: Ana Costa, email: ana@mail.lab.test}}]}}
     limits: {{rooms_per_account: 3, meeting_minutes: 60, participants: 25}}
-    resources: {{memory: 192m, cpus: 1.0, pids: 128, redis_memory: 16m}}
+    resources: {{memory: 192m, cpus: 1.0, pids: 128}}
     branding: {{primary_color: "#e8a200", help_center: "https://bench.example/help"}}
 """
     parts = ["members:\n", *(member.format(name=name) for name in names(number))]
@@ -76,7 +76,6 @@ def inventory(folder: pathlib.Path, number: int) -> pathlib.Path:
 def desk(place: pathlib.Path) -> Any:
     from ansible_collections.meet.coop.plugins.action.instance_plan import Desk
 
-    init_plugin_loader([])
     loader = DataLoader()
     sources = InventoryManager(loader=loader, sources=[str(place)])
     variables = VariableManager(loader=loader, inventory=sources)
@@ -105,14 +104,15 @@ class Fresh:
 
 def send_code() -> None:
     """The collection's domain code and what it needs of Ansible's, for the scripts on the host."""
-    import ansible
+    import ansible.release
 
     base = pathlib.Path(ansible.__file__).parent
-    on_host(f"rm -rf {THERE}; mkdir -p {THERE}/ansible {THERE}/ansible_collections/meet/coop/plugins")
+    on_host(
+        f"rm -rf {THERE}; mkdir -p {THERE}/ansible {THERE}/ansible_collections/meet/coop/plugins;"
+        f" echo '__version__ = \"{ansible.release.__version__}\"' > {THERE}/ansible/release.py; : > {THERE}/ansible/__init__.py"
+    )
     for source, target in (
         (base / "module_utils", "ansible/"),
-        (base / "__init__.py", "ansible/"),
-        (base / "release.py", "ansible/"),
         (ROOT / "plugins" / "module_utils", "ansible_collections/meet/coop/plugins/"),
         (HERE / "provision.py", ""),
         (HERE / "listing.py", ""),
@@ -135,8 +135,10 @@ def provide(place: pathlib.Path, missing: Sequence[str]) -> None:
     broken = [f"{plan.name}: {plan.broken}" for plan in plans if plan.broken]
     if broken:
         sys.exit(f"bench: {broken[0]}")
-    tenants = there("provision.py", [{"name": plan.name, "steps": plan.steps, "tenants": plan.tenants} for plan in plans])
+    instances = [{"name": plan.name, "steps": plan.steps, "tenants": plan.tenants} for plan in plans]
+    tenants = there("provision.py", {"instances": instances, "secrets_alone": True})
     run_module("pool", "meet.coop.pool_tenant", {"tenants": tenants})
+    there("provision.py", {"instances": instances, "secrets_alone": False})
 
 
 def forget(number: int) -> None:

@@ -2,9 +2,10 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many instances in place for a benchmark, by the collection's own domain code. Runs on a container host: ``python3 provision.py < steps``.
+"""Many instances in place for a benchmark, by the collection's own domain code. Runs on a container host.
 
-Standard input is the list of instances that instance_plan hands to its module. Prints their tenants, with secrets, as JSON.
+Standard input is the list of instances that instance_plan hands to its module, and whether only their secrets are to be made. Prints their
+tenants, with secrets, as JSON: Greenlight is not well before the pool knows it.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ STARTS = 4
 """Containers that start at the same time."""
 
 
-def provide(instance: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def provide(instance: dict[str, Any], secrets_alone: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Everything of one instance but its route; the options of its routes, and its tenants."""
     known: dict[str, Any] = {}
     routes = []
     for step in instance["steps"]:
         module, register = step["module"], step.get("register") or ""
+        if (secrets_alone and module != "instance_secrets") or module == "greenlight_reset_mail":
+            continue
         _kind, _judge, specified, required_if = JUDGES[module]
         params: Any = fill(step["arguments"], known)
         if specified is not None:
@@ -80,11 +83,12 @@ def provide(instance: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[s
 
 
 def main() -> None:
-    instances = json.load(sys.stdin)
+    given = json.load(sys.stdin)
     with ThreadPoolExecutor(STARTS) as pool:
-        made = list(pool.map(provide, instances))
+        made = list(pool.map(lambda one: provide(one, given["secrets_alone"]), given["instances"]))
     routes = [route for mine, _tenants in made for route in mine]
-    keep(Store(routes[0]["admin"], routes[0]["config_file"]), routes, write=True)
+    if routes:
+        keep(Store(routes[0]["admin"], routes[0]["config_file"]), routes, write=True)
     json.dump([tenant for _routes, tenants in made for entry in tenants for tenant in entry["tenants"]], sys.stdout)
 
 

@@ -35,12 +35,12 @@ ROUNDS: list[dict[str, tuple[str, str]]] = [
         "sunflower-training": (
             psql("sunflower-training", "UPDATE site_settings v SET value = '#000000' FROM settings s"
                  " WHERE s.id = v.setting_id AND s.name = 'PrimaryColor'"), "settings"),
-        "rosa": (f"{CADDY} -X DELETE http://caddy/id/route-rosa", "route"),
+        "cafe": (f"{CADDY} -X DELETE http://caddy/id/route-cafe", "route"),
     },
     {
         "sunflower": (psql("sunflower", f"DELETE FROM role_permissions WHERE {permission('RoomLimit')}"), "settings"),
         "sunflower-training": ("chmod 0644 /var/lib/meet-coop/instances/sunflower-training/secrets.json", "secrets"),
-        "cafe": ("echo '<svg/>' > /var/lib/meet-coop/branding/cafe/logo.svg", "files"),
+        "rosa": ("echo '<svg/>' > /var/lib/meet-coop/branding/rosa/logo.svg", "files"),
     },
     {
         "sunflower": ("docker update --memory 300m --memory-swap 300m greenlight-sunflower", "container"),
