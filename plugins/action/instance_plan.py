@@ -161,8 +161,8 @@ class Desk:
 
     def _find(self, chain: Chain, known: Variables, plugin: str, terms: list[Any], options: dict[str, Any]) -> list[Any]:
         short = plugin.removeprefix("ansible.builtin.")
-        if short == "vars" and not options:
-            return [known[term] for term in terms]
+        if short == "vars" and set(options) <= {"default"}:
+            return [known.get(term, options["default"]) if options else known[term] for term in terms]
         if short == "varnames":
             names = list(known)
             return [name for term in terms for name in names if re.search(term, name)]

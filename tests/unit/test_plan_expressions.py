@@ -97,6 +97,7 @@ services:
     container_host: host1
     accounts: *accounts
     record: true
+    server: {domain: bbb.agaric.example, secret_var: vault_bbb}
   sold:
     tier: accounts
     member: rosa
@@ -109,8 +110,7 @@ VARIABLES = """
 vault_rosa: "{{ vault_all.rosa }}"
 vault_all: {rosa: "hush {{ '-' ~ inventory_hostname }}"}
 vault_oidc: very secret
-dedicated_server_endpoint: https://bbb.agaric.example/bigbluebutton/api/
-dedicated_server_secret: "{{ 'x' * 20 }}"
+vault_bbb: "{{ 'x' * 20 }}"
 instance_dns_tsig: {name: coop., algorithm: hmac-sha256, secret: "{{ 'c2VjcmV0' }}"}
 instance_ca_file: "{{ '/etc/ca.pem' if inventory_hostname != 'logo' else '' }}"
 instance_environment: {LOG_LEVEL: "{{ 'debug' }}"}
@@ -182,7 +182,7 @@ def test_every_task_is_evaluated_as_ansible_does(desk: Desk, service: str) -> No
                 break
         if not holding or step.loop is not None or "meet.coop" not in step.module:
             continue
-        if step.module.endswith(("debug", "greenlight_image")):
+        if step.module.endswith(("debug", "greenlight_image", "move_record")):
             continue
         assert plain(layered.render(step.arguments)) == by_ansible(desk, layered, step.arguments), step.name
         compared += 1
@@ -233,7 +233,7 @@ def test_a_tier_without_services_is_read_too() -> None:
     ("service", "variable", "said"),
     [
         ("plain", {"instance_service": "{{ coop_service | combine({'limits': {'meeting_minutes': 0, 'participants': 3}}) }}"}, None),
-        ("large", {"dedicated_server_secret": "short"}, "tier dedicated_server needs dedicated_server_endpoint"),
+        ("large", {"dedicated_server_secret": "short"}, "tier dedicated_server needs the server's address"),
         ("large", {"dedicated_server_secret": "{{ never_said }}"}, "never_said"),
         ("plain", {"vault_rosa": "{{ vault_rosa }}"}, "refers to itself"),
     ],

@@ -196,6 +196,8 @@ class _Look:
             reasons.append(f"the file has mode {observed.mode} and owner {observed.owner}")
         if plan.fix_directory and observed.directory_mode is not None:
             reasons.append(f"its directory has mode {observed.directory_mode}")
+        if any(name.startswith("cms_") for name in observed.values):
+            reasons.append("content management systems have secrets, which only the run looks at")
         if plan.leftovers:
             reasons.append("leftovers of a run that was killed")
         if plan.rotate or plan.stage or plan.promote or plan.remove:

@@ -102,6 +102,9 @@ def _follow(step: Step, variables: Variables, around: Around, result: Wanted) ->
         result.steps.append({"module": kind, "arguments": arguments, "register": step.register})
         if step.register:
             variables.set(step.register, _placeholder(kind, step.register, arguments))
+    elif kind == "move_record":
+        # As if it lived where it is to be: of one that does not, nothing is as it should be there, and the run says where it is.
+        variables.set(step.register or "_", {"kept": [result.name], "moves": {}})
     elif kind == "caddy_info":
         variables.set(step.register or "_", around.edge(plain(_render(known, step.arguments))))
     elif kind == "domain_check":
