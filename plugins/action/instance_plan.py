@@ -191,6 +191,8 @@ class _Hosts(Mapping[str, Variables]):
         self.desk = desk
 
     def __getitem__(self, name: str) -> Variables:
+        if name not in self.desk.hostvars:
+            raise KeyError(name)
         return self.desk.other(name)
 
     def __iter__(self) -> Any:

@@ -203,7 +203,7 @@ def test_what_the_membership_file_says_is_never_run(desk: Desk) -> None:
     logo = next(step for step in plan.steps if step["module"] == "copy")
     assert "{{ lookup(&#39;pipe&#39;, &#39;false&#39;) }}" in logo["arguments"]["content"]
     named = next(step for step in desk.plan("tearoom", _edge()).steps if step["module"] == "greenlight_settings")
-    assert named["arguments"]["meeting_options"] == {"welcome": None}
+    assert named["arguments"]["meeting_options"] == {"welcome": None, "notifyRecordingIsOn": ""}
 
 
 def _edge() -> Around:

@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MappingView, MutableMapping
 from typing import Any
 
-from jinja2 import StrictUndefined
+from jinja2 import ChainableUndefined, StrictUndefined
 from jinja2.nativetypes import NativeEnvironment, NativeTemplate
 from jinja2.runtime import Undefined
 
@@ -31,6 +31,10 @@ _OF_UNDEFINED = frozenset({"default", "d", "defined", "undefined"})
 
 class Unrenderable(CoopError):
     """An expression cannot be evaluated, with its reason."""
+
+
+class _Missing(ChainableUndefined, StrictUndefined):
+    """As in Ansible: what is asked of a variable that is not there is not there either, so that a default may stand for both."""
 
 
 def _concat(values: Iterable[Any]) -> Any:
@@ -106,7 +110,7 @@ class Expressions:
         self._is_template = is_template
         self._compiled: dict[str, NativeTemplate] = {}
         environment = NativeEnvironment(
-            undefined=StrictUndefined, trim_blocks=True, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"]
+            undefined=_Missing, trim_blocks=True, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"]
         )
         environment.filters = _Plugins(environment.filters, find_filter)  # type: ignore[assignment]
         environment.tests = _Plugins(environment.tests, find_test)  # type: ignore[assignment]
