@@ -222,6 +222,13 @@ def test_every_task_of_a_tier_is_planned_or_told(desk: Desk) -> None:
         assert (plan.broken, sorted({entry["kind"] for entry in plan.drift})) == (None, expected), plan
 
 
+def test_of_a_service_without_systems_the_kept_secrets_say_whether_it_had_some(desk: Desk) -> None:
+    steps = {service: [one["arguments"] for one in desk.plan(service, _edge()).steps if one["module"] == "cms_access"] for service in SERVICES}
+    assert steps["halted"] == [{"path": "/var/lib/meet-coop/instances/halted/secrets.json"}]
+    assert steps["gone"] == [{"path": "/var/lib/meet-coop/instances/gone/secrets.json"}]
+    assert not steps["plain"]  # there, the task of the secrets looks
+
+
 def test_a_tier_without_services_is_read_too() -> None:
     loader = DataLoader()
     for tier in TIERS:

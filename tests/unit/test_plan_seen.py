@@ -153,3 +153,22 @@ def test_an_unknown_task_is_kept_with_its_conditions(tmp_path: pathlib.Path) -> 
         ("four", "include_role", (), ("d",)),
     ]
     assert chain.steps[2].silent and chain.steps[2].register == "r"
+
+
+def test_a_system_that_left_makes_its_service_due_until_its_secret_is_gone(tmp_path: pathlib.Path) -> None:
+    """Otherwise a nightly run would leave it in."""
+    names = ("stays", "withdrawn")
+    paths = {}
+    for name in names:
+        kept(tmp_path, name)
+        paths[name] = tmp_path / name / "secrets.json"
+    withdrawn = {"module": "cms_access", "register": None, "arguments": {"path": str(paths["withdrawn"])}}
+    instances = [{"name": "stays", "steps": [secrets_step(tmp_path, "stays")]}, {"name": "withdrawn", "steps": [withdrawn]}]
+
+    def due() -> set[str]:
+        return {found.name for found in look(instances, "unix:///nowhere.sock", 1) if found.drift}
+
+    assert due() == set()
+    for path in paths.values():
+        path.write_text(json.dumps({**json.loads(path.read_text()), "cms_cloud": "s" * 40}))
+    assert due() == set(names)

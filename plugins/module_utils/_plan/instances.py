@@ -196,8 +196,7 @@ class _Look:
             reasons.append(f"the file has mode {observed.mode} and owner {observed.owner}")
         if plan.fix_directory and observed.directory_mode is not None:
             reasons.append(f"its directory has mode {observed.directory_mode}")
-        if any(name.startswith("cms_") for name in observed.values):
-            reasons.append("content management systems have secrets, which only the run looks at")
+        reasons += self._systems(observed)
         if plan.leftovers:
             reasons.append("leftovers of a run that was killed")
         if plan.rotate or plan.stage or plan.promote or plan.remove:
@@ -205,6 +204,15 @@ class _Look:
         if account is not None and _secrets.differ(*_secrets.entries(params["path"], plan, values, account)):
             reasons.append("its manifest differs")
         return reasons
+
+    def systems_left(self, params: Mapping[str, Any], register: str) -> list[str]:
+        """Of a service without content management systems: whether one had access before."""
+        return self._systems(_secrets.observe(params["path"]))
+
+    @staticmethod
+    def _systems(observed: _secrets.Observed) -> list[str]:
+        has = any(name.startswith("cms_") for name in observed.values)
+        return ["content management systems have secrets, which only the run looks at"] if has else []
 
     def database(self, params: Mapping[str, Any], register: str) -> list[str]:
         key = (threading.get_ident(), *(params[name] for name in ("login_host", "login_unix_socket", "login_port", "login_user")))
@@ -346,6 +354,7 @@ _ROUTES: dict[str, dict[str, Any]] = {
 }
 JUDGES: dict[str, tuple[str, Judge, dict[str, Any] | None, Any]] = {
     "instance_secrets": ("secrets", _Look.secrets_kept, _secrets.ARGUMENTS, None),
+    "cms_access": ("secrets", _Look.systems_left, None, None),
     "greenlight_database": ("database", _Look.database, databases.ARGUMENTS, [("state", "present", ["password"])]),
     "greenlight_container": ("container", _Look.container, argument_spec(), REQUIRED_IF),
     "greenlight_settings": ("settings", _Look.settings, settings_arguments(), None),

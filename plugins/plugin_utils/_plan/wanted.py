@@ -102,6 +102,10 @@ def _follow(step: Step, variables: Variables, around: Around, result: Wanted) ->
         result.steps.append({"module": kind, "arguments": arguments, "register": step.register})
         if step.register:
             variables.set(step.register, _placeholder(kind, step.register, arguments))
+    elif kind == "include_role" and step.arguments.get("name") == f"{OURS}cms_access" and not known["coop_service"]["cms"]:
+        # Who never had a system has nothing to lose; of who had one, there is a secret.
+        path = f"{known['instance_directory']}/secrets.json"
+        result.steps.append({"module": "cms_access", "arguments": {"path": path}, "register": None})
     elif kind == "move_record":
         # As if it lived where it is to be: of one that does not, nothing is as it should be there, and the run says where it is.
         variables.set(step.register or "_", {"kept": [result.name], "moves": {}})
