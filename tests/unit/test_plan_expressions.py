@@ -223,7 +223,8 @@ def test_every_task_of_a_tier_is_planned_or_told(desk: Desk) -> None:
 
 
 def test_of_a_service_without_systems_the_kept_secrets_say_whether_it_had_some(desk: Desk) -> None:
-    steps = {service: [one["arguments"] for one in desk.plan(service, _edge()).steps if one["module"] == "cms_access"] for service in SERVICES}
+    plans = {service: desk.plan(service, _edge()) for service in SERVICES}
+    steps = {service: [step["arguments"] for step in plan.steps if step["module"] == "cms_access"] for service, plan in plans.items()}
     assert steps["halted"] == [{"path": "/var/lib/meet-coop/instances/halted/secrets.json"}]
     assert steps["gone"] == [{"path": "/var/lib/meet-coop/instances/gone/secrets.json"}]
     assert not steps["plain"]  # there, the task of the secrets looks
