@@ -46,8 +46,10 @@ class People:
         tenant = {"name": ours.name, "secret": ours.secret, "duration_max": 60, "participants_max": 25}
         assert not run_module("pool", "meet.coop.pool_tenant", {"tenants": [tenant]}).get("failed")
         time.sleep(1.3)  # pool_tenant_cache
-        yield ours
-        run_module("pool", "meet.coop.pool_tenant", {"tenants": [{"name": ours.name, "state": "absent"}]})
+        try:
+            yield ours
+        finally:
+            run_module("pool", "meet.coop.pool_tenant", {"tenants": [{"name": ours.name, "state": "absent"}]})
 
     def meet(self, on: str | None = None, **wish: str) -> str:
         """A meeting; on a node by name, when asked for, by making others until one is there. Those are ended."""

@@ -186,7 +186,7 @@ def test_a_run_killed_at_any_point_is_repaired(server: Server, monkeypatch: pyte
             server.converge(**FULL)
     plan = server.converge(**FULL)
     assert set(plan.restarts) == {"bbb-web", "bbb-apps-akka", "bbb-fsesl-akka", "bbb-webrtc-sfu", "bbb-rap-resque-worker", host.TARGET}
-    assert not [path for path in server.at("/etc").rglob("*meet-coop-new")]
+    assert not list(server.at("/etc").rglob("*meet-coop-new"))
     after = server.plan(**FULL)
     assert not after.changed and set(after.restarts) == set(plan.restarts), "nobody has restarted them yet"
     server.started = 4_000_000_000.0

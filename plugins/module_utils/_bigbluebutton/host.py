@@ -47,7 +47,9 @@ class Unit:
 def run(argv: t.Sequence[str], timeout: float) -> str:
     """A command's output, whatever its exit status. Raises CoopError when it cannot be started or does not end in ``timeout`` seconds."""
     try:
-        done = subprocess.run(list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
         raise CoopError(f"{' '.join(argv)} did not end within {timeout:.0f} s") from None
     except OSError as error:

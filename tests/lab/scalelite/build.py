@@ -63,7 +63,7 @@ def build_all(say: Callable[[str], None]) -> dict[str, str]:
             "ENV RAILS_LOG_TO_STDOUT=true", "ENV PATH=/usr/local/bin:/usr/bin:/bin", "ENV LANG=C.UTF-8",
         ]  # fmt: skip
 
-        def build(tag: str = tag, changes: list[str] = changes) -> None:
+        def build(tag: str = tag, changes: tuple[str, ...] = tuple(changes)) -> None:
             with tempfile.TemporaryDirectory(prefix="lab-image-") as scratch:
                 overlay = Path(scratch) / "overlay"
                 shutil.copytree(IMAGE_DIR, overlay / ROOT)

@@ -89,7 +89,7 @@ def test_it_tells_writes_and_then_is_quiet(tmp_path: pathlib.Path) -> None:
     told = coop.status(check=True, **options)
     assert told["changed"] and not coop.out.exists()
     done = coop.status(**options)
-    assert done == told and {name for name in coop.published()} == {
+    assert done == told and set(coop.published()) == {
         "index.html", "index.es.html", "status.json", "incidents.atom", "maintenance.ics",
     }  # fmt: skip
     first = coop.published()
