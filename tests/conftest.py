@@ -19,6 +19,10 @@ hypothesis.settings.register_profile("meet.coop", deadline=None)
 hypothesis.settings.load_profile("meet.coop")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "thorough: takes minutes; runs with ./dev test thorough, and not with ./dev test alone")
+
+
 @pytest.fixture(scope="session")
 def lab() -> RunningLab:
     """The running lab, brought up when it is not."""
