@@ -152,7 +152,7 @@ def test_an_old_version_that_cannot_live_with_what_was_migrated(site: Site, inst
     Before the test below, which leaves behind what had been migrated.
     """
     user = f"psql -U postgres -d {instance.database} -Atc"
-    count = f'$({user} "SELECT count(*) FROM schema_migrations")'
+    count = f'$({user} "SELECT count(*) FROM (TABLE schema_migrations UNION ALL TABLE data_migrations) AS done")'
     holder = f"psql -U postgres -d {instance.database} -c 'BEGIN; SELECT 1 FROM invitations; SELECT pg_sleep(100)' >/dev/null 2>&1 &"
     # As soon as the first migration is through on the real database; rights come back with the dump.
     breaker = (
