@@ -2,7 +2,10 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An instance goes to another container host, comes back from a dead one, and is never served by two."""
+"""An instance goes to another container host, stays when that fails, comes back from a dead one, and is never served by two.
+
+The tests follow one another: one instance goes through all of it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -27,6 +31,11 @@ INSTANCE, DATABASE, OWN = "rosa", "greenlight_rosa", "meet.rosa.test"
 SECRETS = f"/var/lib/meet-coop/instances/{INSTANCE}/secrets.json"
 SITE = ("services.yml", "-l", INSTANCE)
 MOVE = ("move.yml", "-l", INSTANCE)
+QUICKLY = (*MOVE, "-e", "move_prove=false")
+# What a test looks at itself.
+UNSEEN = ("-e", '{"move_checks": []}')
+# Nobody asks for a move, and the time of every old place is over.
+NIGHTLY = ("move.yml", "-e", "move_keep_days=0")
 
 
 @dataclass
@@ -35,6 +44,8 @@ class TwoHosts:
 
     lab: Any
     inventory: pathlib.Path
+    run: Callable[..., Play]
+    said: list[str] = field(default_factory=list)
 
     def place(self, host: str) -> None:
         """The operator edits the membership file."""
@@ -66,13 +77,32 @@ class TwoHosts:
             )
         )
 
-    def records(self, host: str) -> dict[str, Any]:
+    def state(self, host: str) -> str:
+        """What the record of the host says; nothing where it has none."""
         said = self.on(host, f"cat /var/lib/meet-coop/moves/{INSTANCE}.json 2>/dev/null || echo '{{}}'")
-        found: dict[str, Any] = json.loads(said)
+        return str(json.loads(said).get("state", ""))
+
+    def states(self) -> tuple[str, str]:
+        return self.state("host1"), self.state("host2")
+
+    def receipt(self, below: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.lab.state / "receipts" / "move" / below / f"{INSTANCE}.json").read_text())
         return found
 
     def published(self) -> str:
-        return self.on("services", f"kdig +short @{self.lab.dns_server} {INSTANCE}.meet.test A")
+        """The host that our zone leads to."""
+        address = self.on("services", f"kdig +short @{self.lab.dns_server} {INSTANCE}.meet.test A")
+        return next((host for host in ("host1", "host2") if self.lab.config.address(host) == address), address)
+
+    def played(self, *arguments: str) -> Play:
+        done = self.run(*arguments, inventory=self.inventory)
+        self.said.append(done.output)
+        return done
+
+    def at_once(self, *plays: tuple[str, ...]) -> list[Play]:
+        """Plays that change nothing, together."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda arguments: self.played(*arguments), plays))
 
 
 @pytest.fixture(scope="module")
@@ -96,100 +126,128 @@ def two(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path_factory: 
     try:
         platform = play("platform.yml", "-l", "host2", inventory=inventory)
         assert platform.code == 0, platform.output[-4000:]
-        yield TwoHosts(lab, inventory)
+        yield TwoHosts(lab, inventory, play)
     finally:
         hosts.remove_host(lab.config, HOSTS["host2"])
         lab.exec("host1", ["sh", "-c", "rm -rf /var/lib/meet-coop/moves /srv/of-host2"])
 
 
-def test_an_instance_moves_however_often_the_run_is_killed(
-    two: TwoHosts, play: Callable[..., Play], play_killed_at: Callable[..., bool]
-) -> None:
+def words(outcome: Play) -> str:
+    return " ".join(outcome.output.split())
+
+
+def test_a_move_that_is_killed_and_given_up_is_undone(two: TwoHosts, play_killed_at: Callable[..., bool]) -> None:
     before = two.people("host1")
-    secrets = list(json.loads(two.on("host1", f"cat {SECRETS}")).values())
-    said = ""
-
-    def played(*arguments: str) -> Play:
-        nonlocal said
-        done = play(*arguments, inventory=two.inventory)
-        said += done.output
-        return done
-
     two.place("host2")
-    refused = played(*SITE)
-    assert refused.failed == {INSTANCE} and refused.changed == {} and "meet.coop.move -l rosa" in " ".join(refused.output.split())
-    assert two.running("host1") and not two.running("host2")
-    asked = played("move.yml")
-    assert asked.code == 0 and asked.changed == {} and "once you ask for it" in " ".join(asked.output.split())
-    foretold = played(*MOVE, "--check")
+    refused, unasked, foretold = two.at_once(SITE, ("move.yml",), (*MOVE, "--check"))
+    assert refused.failed == {INSTANCE} and refused.changed == {} and "meet.coop.move -l rosa" in words(refused)
+    assert unasked.code == 0 and unasked.changed == {} and "once you ask for it" in words(unasked)
     assert foretold.code == 0 and foretold.changed == {INSTANCE: 1} and "moves from host1 to host2" in foretold.output
-    assert two.records("host1") == {} and two.records("host2") == {}
+    assert two.states() == ("", "") and two.running("host1") and not two.running("host2")
 
     # Killed while the last copy is being laid out: the old place is what counts, and closed.
     assert play_killed_at("Lay its data out at the new place", 0.5, *MOVE, inventory=two.inventory)
-    assert (two.records("host1")["state"], two.records("host2")["state"]) == ("leaving", "arriving")
+    assert two.states() == ("leaving", "arriving")
     assert not two.running("host1") and not two.running("host2") and two.status("host1") == 503
-    refused = played(*SITE)
-    assert refused.failed == {INSTANCE} and refused.changed == {} and "is arriving on host2" in " ".join(refused.output.split())
+    # The operator has had enough of it.
+    two.place("host1")
+    refused = two.played(*SITE)
+    assert refused.failed == {INSTANCE} and refused.changed == {} and "is leaving on host1" in words(refused)
+    undone = two.played(*MOVE)
+    assert undone.code == 0, undone.output[-6000:]
+    assert two.receipt()["outcome"] == "returned" and two.receipt()["closed_seconds"] > 1
+    assert two.states() == ("", "arriving") and (two.people("host1"), two.status("host1")) == (before, 200)
+    assert two.running("host1") and not two.running("host2")
 
+
+def test_what_fails_at_the_new_place_opens_the_old_one_again(two: TwoHosts) -> None:
+    before = two.people("host1")
+    two.place("host2")
+    image = two.on("host1", f"docker inspect --format '{{{{.Config.Image}}}}' greenlight-{INSTANCE}")
+    two.on("host2", f"docker tag {image} aside && docker rmi {image}")
+    failed = two.played(*QUICKLY)
+    two.on("host2", f"docker tag aside {image} && docker rmi aside")
+    assert failed.failed == {INSTANCE} and "not moved, it serves from host1 as before" in words(failed), failed.output[-6000:]
+    assert two.receipt()["outcome"] == "returned" and not two.receipt()["ok"] and image in two.receipt()["why"]
+    assert two.states() == ("", "arriving") and (two.people("host1"), two.status("host1"), two.published()) == (before, 200, "host1")
+    # Its record in our zone had led to the new place already.
+    assert two.status("host2") == 200 and two.running("host1") and not two.running("host2")
+
+
+def test_an_instance_moves_however_often_the_run_is_killed(two: TwoHosts, play_killed_at: Callable[..., bool]) -> None:
+    before = two.people("host1")
     # Killed when it has arrived and is not open yet.
-    assert play_killed_at("Run the Greenlight container", 0.0, *MOVE, "-e", "move_prove=false", inventory=two.inventory)
-    assert two.records("host2")["state"] == "arrived" and not two.running("host1")
-
-    moved = played(*MOVE, "-e", "move_prove=false")
+    assert play_killed_at("Run the Greenlight container", 0.0, *QUICKLY, inventory=two.inventory)
+    assert two.states() == ("leaving", "arrived") and not two.running("host1")
+    moved = two.played(*QUICKLY)
     assert moved.code == 0, moved.output[-6000:]
-    assert two.people("host2") == before
+    assert two.states() == ("left", "arrived") and (two.people("host2"), two.published()) == (before, "host2")
     assert (two.running("host1"), two.running("host2")) == ([], [f"greenlight-{INSTANCE}"])
-    assert two.published() == two.lab.config.address("host2")
     # The member's own name still leads to the old host, which passes people on.
     assert [two.status("host1"), two.status("host2")] == [200, 200]
-    receipt = json.loads((two.lab.state / "receipts" / "move" / f"{INSTANCE}.json").read_text())
+    receipt = two.receipt()
     assert receipt["outcome"] == "moved" and receipt["closed_seconds"] > 1 and OWN in "".join(receipt["records_to_change"])
-    seen = json.loads((two.lab.state / "receipts" / "move" / "checks" / f"{INSTANCE}.json").read_text())
-    assert seen["ok"] and re.fullmatch(r"\d{4}-\d\d-\d\d", seen["restore_proved_on"]), "the drill before it was closed"
-    assert two.records("host1")["state"] == "left"
+    proved = two.receipt("checks")["restore_proved_on"]
+    assert two.receipt("checks")["ok"] and re.fullmatch(r"\d{4}-\d\d-\d\d", proved), "the drill before it was closed"
 
-    again = played(*MOVE)
-    assert again.code == 0 and again.changed == {}, again.output[-4000:]
-    nightly = played(*SITE)
-    assert nightly.code == 0 and nightly.changed == {}, nightly.output[-4000:]
-    assert [one for one in secrets if one in said] == []
-    assert two.on("host1", "ls /var/lib/meet-coop/moves") == two.on("host2", "ls /var/lib/meet-coop/moves") == f"{INSTANCE}.json"
+    again, site, erased = two.at_once(MOVE, SITE, NIGHTLY)
+    assert again.code == site.code == 0 and again.changed == site.changed == {}, again.output[-3000:] + site.output[-3000:]
+    assert erased.failed == {INSTANCE} and f"{OWN}" in words(erased) and "nothing is erased on host1" in words(erased)
+    assert two.states() == ("left", "arrived") and two.people("host1") == before
+    for host in ("host1", "host2"):
+        assert two.on(host, "ls /var/lib/meet-coop/moves") == f"{INSTANCE}.json"
 
 
-def test_what_a_dead_host_had_is_rebuilt_from_the_backup(two: TwoHosts, play: Callable[..., Play], tmp_path: pathlib.Path) -> None:
-    assert two.records("host2").get("state") == "arrived", "the test before this one has brought it there"
+def test_what_a_dead_host_had_is_rebuilt_from_the_backup(two: TwoHosts, tmp_path: pathlib.Path) -> None:
     before = two.people("host2")
     key = two.on("host2", "cat /etc/meet-coop/backup.key")
-    archive = tmp_path / "repository.tar"
-    with archive.open("wb") as stream:
+    first, second = (two.lab.config.container(host) for host in ("host1", "host2"))
+    with subprocess.Popen(
+        ["docker", "exec", second, "tar", "-C", "/var/backups/meet-coop", "-c", "restic"], stdout=subprocess.PIPE
+    ) as source:  # fmt: skip
         subprocess.run(
-            ["docker", "exec", two.lab.config.container("host2"), "tar", "-C", "/var/backups/meet-coop", "-c", "restic"],
-            stdout=stream,
-            check=True,
-        )
-    with archive.open("rb") as stream:
-        subprocess.run(
-            ["docker", "exec", "-i", two.lab.config.container("host1"), "sh", "-c", "mkdir -p /srv/of-host2; tar -C /srv/of-host2 -x"],
-            stdin=stream, check=True,
+            ["docker", "exec", "-i", first, "sh", "-ec", "mkdir -p /srv/of-host2; tar -C /srv/of-host2 -x"],
+            stdin=source.stdout, check=True,
         )  # fmt: skip
-    subprocess.run(["docker", "kill", two.lab.config.container("host2")], check=True, capture_output=True)
+    subprocess.run(["docker", "kill", second], check=True, capture_output=True)
     # The old place on host1 is closed since the move; what it holds is older than the backup, and must not be taken for the instance.
     two.place("host1")
-    refused = play(*SITE, inventory=two.inventory)
-    assert refused.failed == {INSTANCE} and "is left on host1" in " ".join(refused.output.split())
-    unsure = play(*MOVE, inventory=two.inventory)
-    told = " ".join(unsure.output.split())
+    refused, unsure = two.at_once(SITE, MOVE)
+    assert refused.failed == {INSTANCE} and "is left on host1" in words(refused)
+    told = words(unsure)
     assert unsure.failed == {INSTANCE} and "host2 does not answer" in told and "instance_lost_hosts" in told
     options = tmp_path / "lost.json"
     options.write_text(
         json.dumps({"instance_lost_hosts": ["host2"], "move_repository": {"repository": "/srv/of-host2/restic", "password": key}})
     )
-    rebuilt = play(*MOVE, "-e", f"@{options}", inventory=two.inventory)
+    rebuilt = two.played(*MOVE, *UNSEEN, "-e", f"@{options}")
     assert rebuilt.code == 0, rebuilt.output[-6000:]
     assert key not in rebuilt.output
-    assert two.people("host1") == before and two.status("host1") == 200 and two.published() == two.lab.config.address("host1")
-    receipt = json.loads((two.lab.state / "receipts" / "move" / f"{INSTANCE}.json").read_text())
+    assert (two.state("host1"), two.people("host1"), two.status("host1"), two.published()) == ("arrived", before, 200, "host1")
+    receipt = two.receipt()
     assert receipt["outcome"] == "rebuilt" and receipt["closed_seconds"] is None and receipt["data_from"]
-    again = play(*MOVE, "-e", f"@{options}", inventory=two.inventory)
-    assert again.code == 0 and again.changed == {}, again.output[-4000:]
+
+
+def test_a_host_that_was_not_lost_after_all_is_closed_and_in_time_erased(two: TwoHosts) -> None:
+    before, secrets = two.people("host1"), list(json.loads(two.on("host1", f"cat {SECRETS}")).values())
+    lifecycle.reboot(two.lab.config, "host2")
+    two.lab.wait_for("host2", f"docker ps --format '{{{{.Names}}}}' | grep -q '^greenlight-{INSTANCE}$'")
+    closed = two.played(*MOVE, *UNSEEN)
+    assert closed.code == 0, closed.output[-6000:]
+    assert two.states() == ("arrived", "left") and two.people("host1") == before
+    assert two.running("host1") and not two.running("host2") and two.status("host2") == 200
+
+    # Nobody's name leads there.
+    erased = two.played(*NIGHTLY)
+    assert erased.code == 0, erased.output[-6000:]
+    assert two.states() == ("arrived", "") and (two.people("host1"), two.status("host1")) == (before, 200)
+    left = two.on(
+        "host2",
+        f"psql -U postgres -Atc \"SELECT datname FROM pg_database WHERE datname = '{DATABASE}'\"; ls -A /var/lib/meet-coop/moves;"
+        f" ls -d /var/lib/meet-coop/instances/{INSTANCE} /srv/*/{INSTANCE} 2>/dev/null || true; docker ps -a --format '{{{{.Names}}}}'",
+    )
+    assert INSTANCE not in left
+    assert two.status("host2") != 200
+    again = two.played(*NIGHTLY, "-l", INSTANCE)
+    assert again.code == 0 and again.changed == {}, again.output[-3000:]
+    assert [one for one in secrets if one in "".join(two.said)] == []

@@ -54,6 +54,8 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.visit import
 #: Variables that a rehearsal goes without: it sends no mail, signs nobody in elsewhere, and writes no file to others.
 OUTWARD = ("SMTP_", "OPENID_", "S3_", "GCS_", "AS_MIRROR_", "HCAPTCHA_", "RAILS_LOG_REMOTE_", "CLAMAV_")
 REHEARSAL_EMAIL = "rehearsal@upgrade.invalid"
+LOOKS = 3
+"""How often a page that is not right is looked at again before it counts."""
 
 
 @dataclass
@@ -433,6 +435,8 @@ def _beside(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: st
         dump = dumps.dump(spec.dump, Running(engine, spec.container).inspect()["Id"], spec.dumps)
         ports.write_state(spec.directory, ports.read_state(spec.directory).with_(put_back=dump))
     before = copies.shape(spec.dump) if spec.dump else copies.Shape()
+    # Only what looks well now can be judged by its looks after a retreat.
+    looks = not interrupt and not _visitor(engine, spec, spec.container).look()
     address = None
     try:
         with explained(f"Docker cannot make {spec.next}"), copies.patient(spec.dump) if spec.dump and not interrupt else nullcontext():
@@ -446,7 +450,7 @@ def _beside(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: st
         if wrong or doubled:
             raise ContainerError(wrong or f"its migrations left rows that stand more than once: {'; '.join(doubled[:5])}")
     except (readiness.NotReady, ContainerError, DatabaseError) as error:
-        raise _retreat(engine, spec, error, dump, before, address, interrupt) from error
+        raise _retreat(engine, spec, error, dump, before, address, interrupt, looks) from error
     until = None if interrupt else time.time() + spec.keep_previous
     # Written before the names change, so that a run killed in between is taken up where it was.
     state = ports.read_state(spec.directory)
@@ -486,8 +490,12 @@ def _retreat(
     before: copies.Shape,
     address: str | None,
     interrupt: bool,
+    looks: bool,
 ) -> ContainerError:
-    """The new container did not prove itself: have the old one serve, with a database it can live with. Returns what to raise."""
+    """The new container did not prove itself: have the old one serve, with a database it can live with. Returns what to raise.
+
+    With `looks`, the old one was seen to show its page before, and must show it now.
+    """
     log = getattr(error, "log", None)
     _remove(engine, spec.next, served=False)
     state = ports.read_state(spec.directory).with_(next_port=None)
@@ -505,25 +513,31 @@ def _retreat(
             done = (
                 f"serves on; {', '.join(moved)} had been done by then, with which it can live, so nothing that people wrote is taken back"
             )
-    well = _is_well(engine, spec)
+    well = _is_well(engine, spec, looks)
     if well and spec.dump and dump and not interrupt and done != "serves on as it was":
         # Nobody is served any more: now what was written since the dump is the smaller evil, and it is kept aside.
         _stop(engine, spec.container)
         aside = copies.put_back(spec.dump, dump, keep=True)
         engine.sdk.start(spec.container)
         done = f"could not live with what had been migrated, so its database was put back; what was written since is in database {aside}"
-        well = _is_well(engine, spec)
+        well = _is_well(engine, spec, looks)
     trouble = f"; but it does not serve well: {well}" if well else ""
     return ContainerError(f"image {spec.image} is refused: {error}; {spec.container} {done}{trouble}", log)
 
 
-def _is_well(engine: Engine, spec: Spec) -> str:
-    """What is wrong with the container that serves, empty when nothing is."""
+def _is_well(engine: Engine, spec: Spec, looks: bool) -> str:
+    """What is wrong with the container that serves, empty when nothing is; with `looks`, what people see as well."""
     try:
         _wait(engine, spec, spec.container, proven=True)
     except (readiness.NotReady, ContainerError) as error:
         return str(error)
-    return ""
+    wrong = _visitor(engine, spec, spec.container).look() if looks else ""
+    for _again in range(LOOKS):  # on a busy host one slow answer must not cost anybody what was written
+        if not wrong:
+            break
+        time.sleep(2)
+        wrong = _visitor(engine, spec, spec.container).look()
+    return wrong
 
 
 # --- Prove ----------------------------------------------------------------------------------------------------------
