@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from tests.lab.config import NODES
 
 from .conftest import Play
 
@@ -79,9 +82,10 @@ def test_it_is_announced_and_taken_back(banner: Callable[..., str], lab: Any, pl
         done = play("maintain.yml", "--diff", "-l", limit, "-e", json.dumps(given))
         assert done.code == 0, done.output[-4000:]
         # It said that the work is under way before the first node was touched.
-        assert "Maintenance under way, until 2199-01-03 02:00" in done.output.partition("Do nothing")[0], done.output[-4000:]
+        before = re.sub(r"\n\+?\s+", " ", done.output.partition("Do nothing")[0])
+        assert "Maintenance under way, until 2199-01-03 02:00" in before, done.output[-4000:]
         assert banner() == OWN
         assert announce(DURING).code == 0 and banner() == OWN
     finally:
-        for node in ("node1", "node2"):
+        for node in NODES:
             lab.exec(node, ["rm", "-f", "/var/lib/meet-coop/maintenance/nodes"])

@@ -27,6 +27,8 @@ from tests.support.pool import wait_for
 
 from .conftest import Play
 
+pytestmark = pytest.mark.thorough
+
 SERVICE = "cafe-live"
 API = "cafe-live-api.meet.test"
 SECRETS = f"/var/lib/meet-coop/instances/{SERVICE}/secrets.json"

@@ -38,6 +38,8 @@ UNSEEN = ("-e", '{"move_checks": []}')
 NIGHTLY = ("move.yml", "-e", "move_keep_days=0")
 
 
+pytestmark = pytest.mark.thorough
+
 @dataclass
 class TwoHosts:
     """A lab with a second container host, and an inventory that knows it."""

@@ -66,6 +66,7 @@ def told(output: str) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.thorough
 def test_what_drifts_is_named_repaired_and_nothing_else(
     onboarded: Play, lab: Any, play: Callable[..., Play], run_module: Callable[..., dict[str, Any]]
 ) -> None:
