@@ -29,6 +29,7 @@ from .conftest import Play
 
 pytestmark = pytest.mark.thorough
 
+
 SERVICE = "cafe-live"
 API = "cafe-live-api.meet.test"
 SECRETS = f"/var/lib/meet-coop/instances/{SERVICE}/secrets.json"

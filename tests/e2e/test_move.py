@@ -37,8 +37,8 @@ UNSEEN = ("-e", '{"move_checks": []}')
 # Nobody asks for a move, and the time of every old place is over.
 NIGHTLY = ("move.yml", "-e", "move_keep_days=0")
 
-
 pytestmark = pytest.mark.thorough
+
 
 @dataclass
 class TwoHosts:

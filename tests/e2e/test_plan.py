@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from .conftest import Play
 
 # Caddy 2.6 accepts an empty Host header on its socket, and no other.
