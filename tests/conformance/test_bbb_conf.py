@@ -43,8 +43,7 @@ class Node:
 @pytest.fixture
 def node(lab: RunningLab) -> Iterator[Node]:
     found = Node(lab)
-    kept = found.run("mktemp -d; cp -a /etc/bigbluebutton /tmp/kept-bbb").stdout
-    assert kept
+    assert found.run("rm -rf /tmp/kept-bbb && cp -a /etc/bigbluebutton /tmp/kept-bbb").returncode == 0
     yield found
     found.run(f"rm -rf {FAILS} /etc/bigbluebutton; mv /tmp/kept-bbb /etc/bigbluebutton; systemctl restart bigbluebutton.target")
     found.wait()

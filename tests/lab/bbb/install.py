@@ -25,6 +25,8 @@ SERVICE = f"""\
 Description=BigBlueButton's web application (the double)
 After=network.target bbb-apps-akka.service
 PartOf=bigbluebutton.target bbb-apps-akka.service
+# Tests start it more often than anybody would.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStartPre=/usr/sbin/runuser -u bigbluebutton -- test -r {disk.WEB}
@@ -41,6 +43,7 @@ READER = """\
 [Unit]
 Description={unit} (the double)
 PartOf=bigbluebutton.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
