@@ -13,6 +13,8 @@ import contextlib
 import os
 import pkgutil
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 
@@ -30,6 +32,27 @@ sys.exit(main())
 """
 
 
+def arguments(library: str, command: str) -> dict[str, dict[str, Any]]:
+    """Argument spec of a module that installs a program, with its default places."""
+    return {
+        "library": {"type": "path", "default": library},
+        "command": {"type": "path", "default": command},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    }
+
+
+def keep(package: str, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Observe, compare, change: the program whose main() is in ``package``, as the options say. The module's result; raises CoopError."""
+    library, door = params["library"], params["command"]
+    want = wanted(package, library, door) if params["state"] == "present" else {}
+    write, remove = diff(want, observe(library, door))
+    if not check_mode:
+        apply(want, write, remove)
+    before = "".join(f"{path}\n" for path in remove)
+    after = "".join(f"{path}\n" for path in write)
+    return {"changed": bool(write or remove), "files": write + remove, "diff": {"before": before, "after": after}}
+
+
 def wanted(package: str, library: str, door: str) -> dict[str, tuple[bytes, int]]:
     """Every file with its content and mode: the code below ``library``, and the command ``door``, which runs main() of ``package``.
 
@@ -44,9 +67,9 @@ def wanted(package: str, library: str, door: str) -> dict[str, tuple[bytes, int]
         files[os.path.join(library, *parts[:depth], "__init__.py")] = (b"", 0o644)
     for name in sorted(name for name in sys.modules if name.startswith(f"{PACKAGE}.") and sys.modules[name] is not None):
         module = sys.modules[name]
-        package = hasattr(module, "__path__")
-        relative = [*name.split("."), "__init__.py"] if package else [*name.split(".")[:-1], f"{name.rsplit('.', 1)[1]}.py"]
-        files[os.path.join(library, *relative)] = (_source(name, package), 0o644)
+        folder = hasattr(module, "__path__")
+        relative = [*name.split("."), "__init__.py"] if folder else [*name.split(".")[:-1], f"{name.rsplit('.', 1)[1]}.py"]
+        files[os.path.join(library, *relative)] = (_source(name, folder), 0o644)
     return files
 
 

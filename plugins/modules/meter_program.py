@@ -57,37 +57,20 @@ files:
   elements: str
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.meet.coop.plugins.module_utils import _program
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._meter import program
-
-
-def run(module: AnsibleModule) -> dict[str, Any]:
-    """Observe, compare, change."""
-    library, door = module.params["library"], module.params["command"]
-    want = program.wanted(library, door) if module.params["state"] == "present" else {}
-    write, remove = program.diff(want, program.observe(library, door))
-    if not module.check_mode:
-        program.apply(want, write, remove)
-    before = "".join(f"{path}\n" for path in remove)
-    after = "".join(f"{path}\n" for path in write)
-    return {"changed": bool(write or remove), "files": write + remove, "diff": {"before": before, "after": after}}
+from ansible_collections.meet.coop.plugins.module_utils._meter import command
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "library": {"type": "path", "default": "/usr/local/lib/meet-coop-meter"},
-            "command": {"type": "path", "default": "/usr/local/sbin/coop-meter"},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
+        argument_spec=_program.arguments("/usr/local/lib/meet-coop-meter", "/usr/local/sbin/coop-meter"),
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**run(module))
+        module.exit_json(**_program.keep(command.__name__, module.params, module.check_mode))
     except CoopError as error:
         module.fail_json(msg=str(error))
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.meet.coop.plugins.module_utils._backup import program, restores
+from ansible_collections.meet.coop.plugins.module_utils import _program as program
+from ansible_collections.meet.coop.plugins.module_utils._backup import command, restores
 from ansible_collections.meet.coop.plugins.module_utils._backup.restic import Repository, Snapshot
 from ansible_collections.meet.coop.plugins.module_utils._backup.stage import Instance
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -82,7 +83,7 @@ def test_names_beside_are_short_and_of_one_instance_alone() -> None:
 def test_the_program_runs_from_what_is_installed_alone(tmp_path: pathlib.Path) -> None:
     """With nothing of Ansible or of this checkout in reach: what it imports has all been installed."""
     library, door = tmp_path / "lib", tmp_path / "sbin" / "coop-backup"
-    want = program.wanted(str(library), str(door))
+    want = program.wanted(command.__name__, str(library), str(door))
     write, remove = program.diff(want, program.observe(str(library), str(door)))
     assert sorted(write) == sorted(want) and remove == []
     program.apply(want, write, remove)
@@ -101,7 +102,7 @@ def test_the_program_runs_from_what_is_installed_alone(tmp_path: pathlib.Path) -
 
 def test_what_is_no_longer_part_of_it_is_removed_and_what_was_changed_is_mended(tmp_path: pathlib.Path) -> None:
     library, door = tmp_path / "lib", tmp_path / "coop-backup"
-    want = program.wanted(str(library), str(door))
+    want = program.wanted(command.__name__, str(library), str(door))
     program.apply(want, list(want), [])
     (library / "old.py").write_text("x")
     door.chmod(0o600)
