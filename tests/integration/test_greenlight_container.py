@@ -381,7 +381,8 @@ def test_a_start_that_cannot_work(make: Callable[[str], Instance]) -> None:
     instance = make("loop")
     failed = instance.bad(resources={"memory": "12m"})
     assert "memory" in failed["msg"] or "exit code" in failed["msg"]
-    assert instance.names()[""] == "exited"
+    # "created" where the kernel ends runc itself for want of memory, before the container's first process.
+    assert instance.names()[""] in ("created", "exited")
     instance.truthful()
 
 
