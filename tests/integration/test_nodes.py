@@ -93,6 +93,7 @@ def started(pool: Pool, node: str) -> str:
     return pool.lab.exec(node, ["systemctl", "show", "-P", "MainPID", "bbb-web"]).stdout.strip()
 
 
+@pytest.mark.thorough
 def test_three_nodes_are_configured_and_configured_again_with_nobody_cut_off(pool: Pool, people: People) -> None:
     since = {node: started(pool, node) for node in NODES}
     wish = {"bbb_node_web": {"defaultMaxUsers": 33}, "bbb_node_settings": {"webrtc_sfu": {"mediaThresholds": {"global": 500}}}}
@@ -126,6 +127,7 @@ def meetings(pool: Pool, node: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.thorough
 def test_an_upgrade_that_drops_a_setting_stops_before_any_node_is_touched(pool: Pool, people: People, tmp_path: Path) -> None:
     """Patched by maintain.yml on an empty node; the next configuration says what is gone, and nothing is done by halves."""
     upgrade = tmp_path / "upgrade.yml"
@@ -148,6 +150,7 @@ def test_an_upgrade_that_drops_a_setting_stops_before_any_node_is_touched(pool: 
     as_installed(pool, "node3")
 
 
+@pytest.mark.thorough
 def test_a_drain_that_does_not_end_a_second_run_and_a_reboot_of_the_pool(pool: Pool, people: People) -> None:
     wish = {"bbb_node_web": {"userCameraCap": 2}}
     meeting = people.meet(on="node1")
@@ -182,6 +185,7 @@ def test_a_drain_that_does_not_end_a_second_run_and_a_reboot_of_the_pool(pool: P
     all_in_service(pool)
 
 
+@pytest.mark.thorough
 def test_a_node_that_fails_while_bbb_conf_says_well_done_stays_out(pool: Pool, people: People) -> None:
     """bbb-conf ends with 0, its check finds problems; units and API count. The next run goes on with it when the hold is over."""
     wish = {"bbb_node_web": {"maxPinnedCameras": 2}}
@@ -235,6 +239,7 @@ def test_the_module_through_its_own_door(pool: Pool, run_module: Module) -> None
     as_installed(pool, "node3")
 
 
+@pytest.mark.thorough
 def test_a_bare_machine_gets_the_installer_once(pool: Pool, tmp_path: Path) -> None:
     """The installer is the double's: it notes how it was called, and leaves what the real one leaves."""
     installer = tmp_path / "bbb-install.sh"

@@ -20,6 +20,8 @@ from tests.support.lab import RunningLab
 from tests.support.pool import ASKED, DOMAIN, NODES, Pool, ScalelitePool, play, provide, wait_for
 
 Module = Callable[..., dict[str, Any]]
+pytestmark = pytest.mark.thorough
+
 CA = "/etc/meet-coop/ca-bundle.pem"
 MASKED = "********"
 HOLDS = "/var/lib/meet-coop/held-nodes.json"
