@@ -214,6 +214,25 @@ def test_no_secret_in_process_lists_or_readable_files(lab: Any, onboarded: Play,
         assert readable.stdout.strip() == "", readable.stdout
 
 
+LISTENING = {
+    "host1": {("tcp", "*", 80), ("tcp", "*", 443), ("udp", "*", 443), ("tcp", "10.213.0.1", 5432)},
+    "pool": {("tcp", "*", 80), ("tcp", "*", 443), ("udp", "*", 443)},
+    "node1": {("tcp", "0.0.0.0", 443)},
+}
+"""Transport, address and port of what others can reach. 10.213.0.1 is the bridge that containers reach PostgreSQL by."""
+
+
+@pytest.mark.parametrize("host", LISTENING)
+def test_only_what_is_meant_to_be_reached_listens(lab: Any, onboarded: Play, host: str) -> None:
+    found = set()
+    for line in lab.exec(host, ["ss", "-Hltun"]).stdout.splitlines():
+        transport, _state, _received, _sent, local, *_peer = line.split()
+        address, _colon, port = local.rpartition(":")
+        if not address.startswith(("127.", "[::1]")):
+            found.add((transport, address.replace("[::]", "*"), int(port)))
+    assert found == LISTENING[host]
+
+
 def test_playbooks_are_found_by_their_collection_name(onboarded: Play) -> None:
     done = subprocess.run(
         ["ansible-playbook", "-i", str(INVENTORY), "meet.coop.site", "--list-hosts"],

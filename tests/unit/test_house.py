@@ -117,3 +117,9 @@ def test_no_machine_path_or_private_address_of_a_registry_is_named() -> None:
     listed = subprocess.run(["git", "grep", "-nIE", r"/root/\.pyenv|/home/[a-z]+/|registry\.npmjs|files\.pythonhosted", "--", "."],
                             cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip
     assert [line for line in listed.stdout.splitlines() if "tests/unit/test_house.py" not in line] == []
+
+
+def test_the_threat_model_names_tests_that_there_are() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "threat-model.md").read_text())
+    assert len(named) > 40
+    assert [f"{path}::{name}" for path, name in named if not re.search(rf"^ *def {name}\(", (ROOT / path).read_text(), re.MULTILINE)] == []
