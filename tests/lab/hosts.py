@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .config import CACHE, Host, Lab
 from .engine import LabError, docker, inspect, run
@@ -83,6 +84,10 @@ def ensure_host(lab: Lab, host: Host) -> bool:
     found = inspect("container", name)
     if found and found["State"]["Running"]:
         return False
+    if found and any(mount["Type"] == "bind" and not Path(mount["Source"]).exists() for mount in found["Mounts"]):
+        # Left by a checkout that is gone: Docker would make folders where its files were.
+        remove_host(lab, host)
+        found = None
     if not found:
         docker("create", *create_arguments(lab, host))
     docker("start", name)
@@ -102,7 +107,10 @@ def wait_booted(name: str) -> None:
             return
         found = inspect("container", name)
         if not found or not found["State"]["Running"]:
-            raise LabError(f"host {name} ended while booting: {docker('logs', '--tail', '5', name, check=False)}")
+            said = docker("logs", "--tail", "5", name, check=False)
+            instances = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
+            hint = f"if it says nothing: {instances} inotify instances (sysctl fs.inotify.max_user_instances) serve about {int(instances) // 4} hosts"
+            raise LabError(f"host {name} ended while booting: {said}; {hint}")
         time.sleep(0.3)
     jobs = docker("exec", name, "systemctl", "list-jobs", "--no-legend", "--no-pager", check=False)
     raise LabError(f"host {name} did not finish booting within {BOOT_WAIT} s (state {state or 'unknown'}); still to do: {jobs}")
