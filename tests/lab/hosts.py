@@ -108,8 +108,8 @@ def wait_booted(name: str) -> None:
         found = inspect("container", name)
         if not found or not found["State"]["Running"]:
             said = docker("logs", "--tail", "5", name, check=False)
-            instances = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
-            hint = f"if it says nothing: {instances} inotify instances (sysctl fs.inotify.max_user_instances) serve about {int(instances) // 4} hosts"
+            instances = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+            hint = f"when that is nothing: fs.inotify.max_user_instances={instances} is enough for about {instances // 4} hosts (sysctl)"
             raise LabError(f"host {name} ended while booting: {said}; {hint}")
         time.sleep(0.3)
     jobs = docker("exec", name, "systemctl", "list-jobs", "--no-legend", "--no-pager", check=False)
