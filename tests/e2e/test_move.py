@@ -156,14 +156,17 @@ def two(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path_factory: 
     # By SSH as in earnest: a host that goes silent is unreachable then, where a container of Docker's only fails.
     key = root / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    known = lab.exec("host2", ["sh", "-ec", "install -d -m 0700 /root/.ssh; cat > /root/.ssh/authorized_keys; systemctl enable --now ssh >&2;"
-                     " cat /etc/ssh/ssh_host_ed25519_key.pub"], key.with_suffix(".pub").read_text())  # fmt: skip
+    let_in = """
+        install -d -m 0700 /root/.ssh; cat > /root/.ssh/authorized_keys
+        systemctl enable --now ssh >&2; cat /etc/ssh/ssh_host_ed25519_key.pub
+    """
+    known = lab.exec("host2", ["sh", "-ec", let_in], key.with_suffix(".pub").read_text())
     assert known.returncode == 0, known
     (root / "known").write_text(f"{lab.config.address('host2')} {known.stdout}")
     second = {
         "ansible_connection": "ssh", "ansible_host": lab.config.address("host2"), "ansible_user": "root",
         "ansible_ssh_private_key_file": str(key),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={root}/known -o ConnectTimeout=5 -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={root}/known -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
     }  # fmt: skip
     machines.write_text(machines.read_text().replace(first, f"{first}        host2: {json.dumps(second)}\n"))
     members = inventory / "members.yml"
