@@ -166,7 +166,8 @@ def two(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path_factory: 
     second = {
         "ansible_connection": "ssh", "ansible_host": lab.config.address("host2"), "ansible_user": "root",
         "ansible_ssh_private_key_file": str(key),
-        "ansible_ssh_common_args": f"-o UserKnownHostsFile={root}/known -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={root}/known",
     }  # fmt: skip
     machines.write_text(machines.read_text().replace(first, f"{first}        host2: {json.dumps(second)}\n"))
     members = inventory / "members.yml"
@@ -242,17 +243,31 @@ def test_a_host_that_goes_silent_while_it_is_closed_takes_nobody_along(two: TwoH
     assert refused.failed == {INSTANCE} and refused.changed == {} and "is arriving on host2" in words(refused)
 
 
-def test_a_host_that_goes_silent_once_it_counts_is_waited_for(two: TwoHosts) -> None:
-    failed = two.silenced_at("Write down that from now on this place counts", *QUICKLY)
+def test_a_host_that_goes_silent_once_it_counts_can_be_given_up_and_comes_back_as_the_older_one(two: TwoHosts) -> None:
+    before = two.people("host1")
+    failed = two.silenced_at("Open the instance's names to the world", *QUICKLY)
     assert failed.failed == {INSTANCE} and "host2 counts and does not answer" in words(failed), failed.output[-6000:]
     assert two.receipt()["outcome"] == "stuck" and two.state("host1") == "leaving" and two.status("host1") == 503
+    two.place("host1")
+    given_up = two.played(*QUICKLY, "-e", '{"instance_lost_hosts": ["host2"]}')
+    assert given_up.code == 0, given_up.output[-6000:]
     two.wake("host2")
-    # Whether it was told before it went silent, nobody knows: either is gone on with.
-    assert two.state("host2") in ("arriving", "arrived") and two.status("host2") == 503 and not two.running("host1")
+    assert two.states() == ("arrived", "arrived") and (two.people("host1"), two.status("host1"), two.published()) == (before, 200, "host1")
+    # What came back is older, and the membership file names it once more.
+    two.place("host2")
+    site, move = two.at_once(SITE, MOVE)
+    assert site.failed == {INSTANCE} and site.changed == {} and "serves on host1" in words(site), site.output[-3000:]
+    assert move.failed == {INSTANCE} and move.changed == {} and "it is on host1 as well" in words(move), move.output[-3000:]
+    two.place("host1")
+    closed = two.played(*MOVE, *UNSEEN)
+    assert closed.code == 0, closed.output[-6000:]
+    assert two.states() == ("arrived", "left") and two.people("host1") == before
+    assert two.running("host1") and not two.running("host2") and two.status("host2") == 200
 
 
 def test_an_instance_moves_however_often_the_run_is_killed(two: TwoHosts, play_killed_at: Callable[..., bool]) -> None:
     before = two.people("host1")
+    two.place("host2")
     # Killed when it has arrived and is not open yet.
     assert play_killed_at("Open the instance's names to the world", 0.0, *QUICKLY, inventory=two.inventory)
     assert two.states() == ("leaving", "arrived") and not two.running("host1")
