@@ -33,7 +33,7 @@ _AFTER: Mapping[str, tuple[str, ...]] = {
     LEAVING: (ABSENT, ARRIVED),
     LEFT: (LEAVING,),
     ARRIVING: (ABSENT, LEFT, ARRIVED, LEAVING),
-    ARRIVED: (ARRIVING,),
+    ARRIVED: (ARRIVING, LEAVING),
 }
 """What may come before each state, apart from itself."""
 
@@ -134,7 +134,7 @@ def diff(name: str, record: Record, state: str, peer: str, facts: Mapping[str, A
         peer=peer,
         since=now,
         closed=closed,
-        seconds=round(now - closed, 1) if state == LEFT and closed is not None else None,
+        seconds=round(now - record.closed, 1) if record.state == LEAVING and record.closed is not None else None,
         facts={**(record.facts if state in (LEFT, ARRIVED) else {}), **facts},
     )
 

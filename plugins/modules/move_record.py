@@ -34,7 +34,7 @@ options:
       - V(leaving), it is closed here to be taken to O(peer); until it has arrived there, what is here counts.
       - V(left), it serves at O(peer), and what lies here is never started again.
       - V(arriving), its data is being laid out here, from O(peer), and must not be served yet.
-      - V(arrived), it came from O(peer), and what is here counts.
+      - V(arrived), it came from O(peer), or was to leave for it and was opened here again without its answer, and what is here counts.
       - V(absent) forgets the move.
     type: str
     choices: [leaving, left, arriving, arrived, absent]

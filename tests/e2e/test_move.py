@@ -9,10 +9,13 @@ The tests follow one another: one instance goes through all of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +26,9 @@ import pytest
 
 from tests.lab import hosts, lifecycle
 from tests.lab.config import HOSTS
-from tests.support.ansible import INVENTORY, ROOT
+from tests.support.ansible import INVENTORY, ROOT, environment
 
-from .conftest import Play
+from .conftest import Play, command
 
 INSTANCE, DATABASE, OWN = "rosa", "greenlight_rosa", "meet.rosa.test"
 SECRETS = f"/var/lib/meet-coop/instances/{INSTANCE}/secrets.json"
@@ -96,6 +99,39 @@ class TwoHosts:
         address = self.on("services", f"kdig +short @{self.lab.dns_server} {INSTANCE}.meet.test A")
         return next((host for host in ("host1", "host2") if self.lab.config.address(host) == address), address)
 
+    def silence(self, host: str) -> None:
+        """Nothing comes through to the host any more, whatever is open to it already; what it runs goes on."""
+        rules = "table inet silent { chain input { type filter hook input priority -400; iifname eth0 drop; }; }"
+        self.on(host, f"echo '{rules}' | nft -f -")
+
+    def wake(self, host: str) -> None:
+        self.on(host, "nft delete table inet silent")
+
+    def silenced_at(self, task: str, *arguments: str, host: str = "host2") -> Play:
+        """A run, in which a host goes silent as soon as a task begins."""
+        process = subprocess.Popen(
+            command(*arguments, inventory=self.inventory), cwd=ROOT, env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        lines: list[str] = []
+        silent = False
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if not silent and line.startswith("TASK [") and task in line:
+                    self.silence(host)
+                    silent = True
+            done = Play(process.wait(), "".join(lines))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+        self.said.append(done.output)
+        assert silent, done.output[-6000:]
+        return done
+
     def played(self, *arguments: str) -> Play:
         done = self.run(*arguments, inventory=self.inventory)
         self.said.append(done.output)
@@ -117,7 +153,23 @@ def two(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path_factory: 
     machines = inventory / "hosts.yml"
     first = '        host1: {ansible_host: "{{ lab_name }}-host1"}\n'
     assert first in machines.read_text()
-    machines.write_text(machines.read_text().replace(first, first + first.replace("host1", "host2")))
+    # By SSH as in earnest: a host that goes silent is unreachable then, where a container of Docker's only fails.
+    key = root / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    let_in = """
+        install -d -m 0700 /root/.ssh; cat > /root/.ssh/authorized_keys
+        systemctl enable --now ssh >&2; cat /etc/ssh/ssh_host_ed25519_key.pub
+    """
+    known = lab.exec("host2", ["sh", "-ec", let_in], key.with_suffix(".pub").read_text())
+    assert known.returncode == 0, known
+    (root / "known").write_text(f"{lab.config.address('host2')} {known.stdout}")
+    second = {
+        "ansible_connection": "ssh", "ansible_host": lab.config.address("host2"), "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={root}/known",
+    }  # fmt: skip
+    machines.write_text(machines.read_text().replace(first, f"{first}        host2: {json.dumps(second)}\n"))
     members = inventory / "members.yml"
     address = lab.config.address
     text = members.read_text().replace(
@@ -176,10 +228,48 @@ def test_what_fails_at_the_new_place_opens_the_old_one_again(two: TwoHosts) -> N
     assert two.status("host2") == 200 and two.running("host1") and not two.running("host2")
 
 
+@pytest.mark.parametrize("task", ["Lay its data out at the new place", "Set registration, branding and limits"])
+def test_a_host_that_goes_silent_while_it_is_closed_takes_nobody_along(two: TwoHosts, task: str) -> None:
+    before = two.people("host1")
+    failed = two.silenced_at(task, *QUICKLY)
+    # Nobody has been at the new host since.
+    assert failed.failed == {INSTANCE} and "not moved, it serves from host1 as before" in words(failed), failed.output[-6000:]
+    assert "host2 does not answer" in words(failed)
+    assert two.receipt()["outcome"] == "returned" and two.receipt()["closed_seconds"] > 1
+    assert (two.state("host1"), two.people("host1"), two.status("host1"), two.published()) == ("", before, 200, "host1")
+    two.wake("host2")
+    assert two.states() == ("", "arriving")
+    refused = two.played(*SITE)
+    assert refused.failed == {INSTANCE} and refused.changed == {} and "is arriving on host2" in words(refused)
+
+
+def test_a_host_that_goes_silent_once_it_counts_can_be_given_up_and_comes_back_as_the_older_one(two: TwoHosts) -> None:
+    before = two.people("host1")
+    failed = two.silenced_at("Open the instance's names to the world", *QUICKLY)
+    assert failed.failed == {INSTANCE} and "host2 counts and does not answer" in words(failed), failed.output[-6000:]
+    assert two.receipt()["outcome"] == "stuck" and two.state("host1") == "leaving" and two.status("host1") == 503
+    two.place("host1")
+    given_up = two.played(*QUICKLY, "-e", '{"instance_lost_hosts": ["host2"]}')
+    assert given_up.code == 0, given_up.output[-6000:]
+    two.wake("host2")
+    assert two.states() == ("arrived", "arrived") and (two.people("host1"), two.status("host1"), two.published()) == (before, 200, "host1")
+    # What came back is older, and the membership file names it once more.
+    two.place("host2")
+    site, move = two.at_once(SITE, MOVE)
+    assert site.failed == {INSTANCE} and site.changed == {} and "serves on host1" in words(site), site.output[-3000:]
+    assert move.failed == {INSTANCE} and move.changed == {} and "it is on host1 as well" in words(move), move.output[-3000:]
+    two.place("host1")
+    closed = two.played(*MOVE, *UNSEEN)
+    assert closed.code == 0, closed.output[-6000:]
+    assert two.states() == ("arrived", "left") and two.people("host1") == before
+    assert two.running("host1") and not two.running("host2") and two.status("host2") == 200
+
+
 def test_an_instance_moves_however_often_the_run_is_killed(two: TwoHosts, play_killed_at: Callable[..., bool]) -> None:
     before = two.people("host1")
+    two.place("host2")
     # Killed when it has arrived and is not open yet.
-    assert play_killed_at("Run the Greenlight container", 0.0, *QUICKLY, inventory=two.inventory)
+    assert play_killed_at("Open the instance's names to the world", 0.0, *QUICKLY, inventory=two.inventory)
     assert two.states() == ("leaving", "arrived") and not two.running("host1")
     moved = two.played(*QUICKLY)
     assert moved.code == 0, moved.output[-6000:]
@@ -253,3 +343,32 @@ def test_a_host_that_was_not_lost_after_all_is_closed_and_in_time_erased(two: Tw
     again = two.played(*NIGHTLY, "-l", INSTANCE)
     assert again.code == 0 and again.changed == {}, again.output[-3000:]
     assert [one for one in secrets if one in "".join(two.said)] == []
+
+
+def test_an_image_of_its_own_is_there_before_anything_is_closed(two: TwoHosts) -> None:
+    overrides = two.inventory / "overrides" / INSTANCE
+    (overrides / "files" / "public" / "coop").mkdir(parents=True)
+    (overrides / "image.yml").write_text("title: Reunions de la Rosa\n")
+    (overrides / "files" / "public" / "coop" / "rosa.txt").write_text("Dimarts\n")
+    (overrides / "locales").mkdir()
+    (overrides / "locales" / "en.json").write_text('{"never": {"said": "so"}}\n')
+    members = two.inventory / "members.yml"
+    head, service, rest = members.read_text().partition(f"  {INSTANCE}:\n    container_host: ")
+    rest = rest.replace("    branding:\n", f"    branding:\n      overrides: overrides/{INSTANCE}\n", 1)
+    members.write_text(head + service + rest)
+    two.place("host2")
+    refused = two.played(*QUICKLY)
+    assert refused.failed == {INSTANCE} and "never.said" in words(refused), refused.output[-6000:]
+    assert two.states() == ("arrived", "") and two.running("host1") and two.status("host1") == 200
+
+    (overrides / "locales" / "en.json").unlink()
+    moved = two.played(*MOVE, *UNSEEN)
+    assert moved.code == 0, moved.output[-6000:]
+    assert two.states() == ("left", "arrived") and (two.status("host1"), two.status("host2")) == (200, 200)
+    image = two.on("host2", f"docker inspect --format '{{{{.Config.Image}}}}' greenlight-{INSTANCE}")
+    assert image.startswith(f"meet-coop/greenlight-{INSTANCE}:")
+    built = float(two.on("host2", f"date +%s.%N --date \"$(docker image inspect --format '{{{{.Created}}}}' {image})\""))
+    closed = json.loads(two.on("host1", f"cat /var/lib/meet-coop/moves/{INSTANCE}.json"))["closed"]
+    assert built < closed
+    page = f"curl --silent --fail --cacert /etc/meet-coop/ca-bundle.pem --connect-to ::127.0.0.1: https://{OWN}/coop/rosa.txt"
+    assert two.on("host2", page) == "Dimarts"

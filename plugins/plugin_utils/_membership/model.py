@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,11 @@ def _overlaid(found: Sequence[dict[str, Any]], base: dict[str, Any]) -> dict[str
     for layer in reversed(found):
         result.update(layer)
     return result
+
+
+def _canonical(address: str | None) -> str | None:
+    """An address as name servers and our own checks show it."""
+    return None if address is None else str(ipaddress.ip_address(address))
 
 
 def _dns(name: str) -> str:
@@ -263,7 +269,7 @@ class _Normaliser:
             "balancer_domain": own,
             # For our own zone; elsewhere, and for a balancer that is no container host, whoever keeps the zone does it.
             "records": [
-                {"name": f"{own}.", "type": kind, "values": [place[key]]}
+                {"name": f"{own}.", "type": kind, "values": [_canonical(place[key])]}
                 for kind, key in (("A", "address"), ("AAAA", "address6"))
                 if own and inside(own, self.domain) and place.get(key)
             ],
@@ -329,7 +335,7 @@ class _Normaliser:
         return {"amount": raw["price"]["amount"], "currency": raw["price"].get("currency"), "per": raw["price"].get("per", "month")}
 
     def place(self, host: str) -> dict[str, Any]:
-        return {"container_host": host, "address": self.hosts[host]["address"], "address6": self.hosts[host].get("address6")}
+        return {"container_host": host, "address": self.hosts[host]["address"], "address6": _canonical(self.hosts[host].get("address6"))}
 
     def smtp(self, service_id: str, title: str, own_name: str) -> dict[str, Any] | None:
         found = [layer for _path, layer in smtp_layers(self.root, service_id)]
@@ -427,7 +433,7 @@ def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Memb
             "contact": {"name": raw["contact"]["name"], "email": raw["contact"]["email"]},
         },
         container_hosts={
-            name: {"address": host["address"], "address6": host.get("address6"), "connection": _plain(host.get("connection", {}))}
+            name: {"address": host["address"], "address6": _canonical(host.get("address6")), "connection": _plain(host.get("connection", {}))}
             for name, host in normaliser.hosts.items()
         },
         owners=owners,
