@@ -336,6 +336,19 @@ def test_tax_that_nobody_wrote_is_said_while_the_month_is_open(tmp_path):
     assert not done["changed"] and done["not_made"] == ["MEET-2025-02-SUNFLOWER: not made, as rules/1.yml says nothing of vat"]
 
 
+def test_an_invoice_has_the_vat_number_of_its_time():
+    root = parse(
+        "cooperative: {id: meet, name: M}\n"
+        f"members:\n  agaric: {{name: A, legal: {LEGAL}, vat_id: DE136695976, changes: [{{from: 2026-03-15, vat_id: ESF12345674}}]}}\n",
+        "members.yml",
+        [],
+    )
+    desk, days = Desk(root, None, "money"), [datetime.date(2026, 3, 14), datetime.date(2026, 3, 15)]
+    found = [desk.party(("members", "agaric"), "N-1", False, TREATMENTS[0], on) for on in days]
+    assert desk.problems == []
+    assert [one and one.vat_id for one in found] == ["DE136695976", "ESF12345674"]
+
+
 def test_what_the_parties_need_depends_on_the_tax():
     bare = parse(
         "cooperative: {id: meet, name: M, legal: {street: S, city: C, country: GB}}\n"
@@ -346,8 +359,8 @@ def test_what_the_parties_need_depends_on_the_tax():
     said = {}
     for taxed in TREATMENTS:
         desk = Desk(bare, None, "money")
-        desk.party(("cooperative",), "N-1", True, taxed)
-        desk.party(("members", "agaric"), "N-1", False, taxed)
+        desk.party(("cooperative",), "N-1", True, taxed, datetime.date(2026, 3, 31))
+        desk.party(("members", "agaric"), "N-1", False, taxed, datetime.date(2026, 3, 31))
         desk.account(("cooperative",), "N-1")
         said[taxed.category] = [str(problem).partition(": ")[2] for problem in desk.problems]
     for category in ("S", "Z", "E", "AE"):
