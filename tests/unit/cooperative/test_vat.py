@@ -222,5 +222,7 @@ def test_tax_that_changes_counts_from_its_month_and_closed_ones_stay_as_they_are
     assert year.run("verified")["identical"]
     # With an earlier day it would say something else of a month that is closed.
     year.edit("members.yml", "{from: 2025-03-01, tax", "{from: 2025-02-01, tax")
-    said = "tax of daisy was as the rules have it, and the membership file says reverse charge now; put it back, and correct in an open month"
-    assert [line.partition(": ")[2] for line in year.run("verified")["differences"]] == [said]
+    (said,) = year.run("verified")["differences"]
+    assert said.partition(": ")[2].startswith(
+        "tax of daisy was as the rules have it, and the membership file says reverse charge now; put it"
+    )
