@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A year of money of 10 to 10,000 members: reading the files, settling, journals and pages, against hledger reading the journal."""
+"""A year of money, with VAT, of 10 to 10,000 members: reading files, settling, journals and pages, against hledger reading the journal."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ allowance: 500
 rate: 20.00
 reserve: 1/20
 due_days: 14
+vat: {category: S, rate: 20, reclaim: 1, office: hmrc}
 clamp: {floor: 1.00, cap: 90.00}
 """
 
@@ -60,8 +61,9 @@ def files(folder: pathlib.Path, count: int, period: Period, due: dict[str, int])
         if amount > 0:
             lines.append(f"{period}-10,in,{decimal(amount, 'EUR')},EUR,{name.upper()}-{period},{period}-{number},,")
     write(folder / "payments" / f"{period}.csv", "\n".join(lines) + "\n")
-    cost = f"{count * 9}.00"
-    text = f"supplier: hetzner\ndate: {period}-03\ndue: {period}-17\ncurrency: EUR\nnet: {cost}\nvat: 0\ngross: {cost}\ncategory: O\n"
+    net, vat = f"{count * 9}.00", f"{count * 9 / 5:.2f}"
+    text = f"supplier: hetzner\ndate: {period}-03\ndue: {period}-17\ncurrency: EUR\nnet: {net}\nvat: {vat}\ngross: {count * 54 / 5:.2f}\n"
+    text += "category: S\nrate: 20\n"
     write(folder / "bills" / str(period) / "hetzner.yml", text)
     for number in range(0, count, 10):
         write(folder / "hours" / str(period) / f"m{number}.timedot", f"{period}-04\nm{number}:tech  3.5  ; person: p{number}\n")

@@ -25,9 +25,24 @@ from tests.support.pool import DOUBLE, wait_for
 
 Module = Callable[..., dict[str, Any]]
 GRAFANA = "/srv/grafana"
+WATCHDOG = "w4tchd0g" + secrets.token_hex(8)
 GIVEN = {
     "monitoring_grafana_directory": GRAFANA, "monitoring_nodes": "{{ pool_nodes[:2] }}", "monitoring_targets": ["pool", "node1", "node2"],
+    "monitoring_watchdog_url": f"http://127.0.0.1:8999/{WATCHDOG}", "monitoring_watchdog_interval": "2s",
 }  # fmt: skip
+LISTENER = """
+import http.server, sys
+class Check(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        with open("/run/meet-coop-watchdog", "ab") as told:
+            told.write(self.path.encode() + b" " + self.rfile.read(length) + b"\\n")
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_words):
+        pass
+http.server.HTTPServer(("127.0.0.1", 8999), Check).serve_forever()
+"""
 MAIL = "/var/mail/lab/verify/Maildir"
 
 
@@ -43,9 +58,14 @@ def play(*more: str) -> subprocess.CompletedProcess[str]:
 def said(lab: RunningLab) -> Iterator[str]:
     """What the first run said. The services are stopped when all is done."""
     lab.exec("pool", ["mkdir", "-p", GRAFANA])
+    # A check that runs elsewhere, for as long as the lab's monitoring.
+    lab.exec("pool", ["rm", "-f", "/run/meet-coop-watchdog"])
+    done = lab.exec("pool", ["systemd-run", "--quiet", "--collect", "--unit=meet-coop-watchdog", "python3", "-c", LISTENER])
+    assert done.returncode == 0, done.stderr
     done = play()
     assert done.returncode == 0, done.stdout[-4000:]
     yield done.stdout
+    lab.exec("pool", ["systemctl", "stop", "meet-coop-watchdog"])
     units = ["coop-meter", "prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "prometheus-node-exporter"]
     lab.exec("pool", ["systemctl", "disable", "--quiet", "--now", *units])
     for node in ("node1", "node2"):
@@ -111,7 +131,7 @@ def test_it_listens_on_loopback_and_asks_for_a_password_elsewhere(lab: RunningLa
 
 def test_no_secret_is_told(lab: RunningLab, said: str) -> None:
     passwords = [lab.exec(host, ["cat", "/etc/meet-coop/host-metrics/password"]).stdout for host in ("pool", "node1", "node2")]
-    known = [*lab.secrets["bbb"].values(), lab.secrets["smtp"]["sunflower"], *passwords]
+    known = [*lab.secrets["bbb"].values(), lab.secrets["smtp"]["sunflower"], *passwords, WATCHDOG]
     assert all(known)
     script = (
         "journalctl --no-pager -u coop-meter -u prometheus -u prometheus-alertmanager; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ;"
@@ -140,6 +160,20 @@ def test_rules_and_dashboards_are_sound(lab: RunningLab, said: str) -> None:
         for panel in board["panels"]:
             for target in panel["targets"]:
                 ask(lab, target["expr"].replace("$member", ".*"))
+
+
+def test_the_watchdog_is_told_again_and_again(lab: RunningLab, said: str) -> None:
+    def told() -> list[str]:
+        return lab.exec("pool", ["cat", "/run/meet-coop-watchdog"]).stdout.splitlines()
+
+    wait_for(lambda: len(told()) >= 3, 60, 1)
+    for line in told():
+        path, _blank, body = line.partition(" ")
+        assert path == f"/{WATCHDOG}"
+        assert {(one["labels"]["alertname"], one["status"]) for one in json.loads(body)["alerts"]} == {("Watchdog", "firing")}
+    routed = ["amtool", "config", "routes", "test", "--config.file=/etc/meet-coop/monitoring/alertmanager.yml"]
+    assert lab.exec("pool", [*routed, "alertname=Watchdog"]).stdout.split() == ["watchdog"]
+    assert lab.exec("pool", [*routed, "alertname=NodeDown"]).stdout.split() == ["duty"]
 
 
 def test_a_second_run_changes_nothing(lab: RunningLab, said: str) -> None:

@@ -18,6 +18,7 @@ from .hosts import IMAGES_MOUNT, File
 from .images import LABEL, RUN_OPTIONS, digest
 from .images import ensure as ensure_image
 from .scalelite.build import build_all as build_scalelite
+from .scalelite.build import named as named_scalelite
 
 SHELF = CACHE / "images"
 
@@ -76,7 +77,7 @@ def ensure(say: Callable[[str], None], greenlight_image: str | None = None) -> l
         own.write_text(f"{greenlight_image}\n")
     if own.exists() and (found := inspect("image", own.read_text().strip())):
         wanted[own.read_text().strip()] = str(found["Id"])
-    for shelf, images in (("images", wanted), ("pool", build_scalelite(say))):
+    for shelf, images in (("images", wanted), ("pool", {**build_scalelite(say), **named_scalelite()})):
         listing = "".join(f"{tag} {identity}\n" for tag, identity in sorted(images.items()))
         index, archive = SHELF / f"{shelf}.txt", SHELF / f"{shelf}.tar"
         if not index.exists() or index.read_text() != listing or not archive.exists():

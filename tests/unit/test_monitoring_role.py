@@ -12,9 +12,11 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.support.ansible import ROOT, environment
 
+ROLE = ROOT / "roles" / "monitoring"
 GOOD = {
     "monitoring_nodes": [{"domain": "bbb1.example.org", "secret": "s3cr3t"}],
     "monitoring_on_duty": ["mo@example.org"],
@@ -28,12 +30,17 @@ CASES = [
     ({"monitoring_smtp": {}}, "Nobody would hear of an alert"),
     ({"monitoring_on_duty": ["Mo Hart"]}, "Mo Hart is no mail address"),
     ({"monitoring_smtp": {"server": "mail.example.org"}}, "monitoring_smtp has no sender"),
+    ({"monitoring_watchdog_url": "hc-ping.example/s3cr3t"}, "monitoring_watchdog_url is no address"),
 ]
 
 
 def test_mistakes_are_one_line_and_tell_no_secret(tmp_path):
     tasks = []
-    fine = [({}, None), ({"monitoring_smtp": {}, "monitoring_webhook": "https://x.example"}, None)]
+    fine = [
+        ({}, None),
+        ({"monitoring_watchdog_url": "https://hc-ping.example/s3cr3t"}, None),
+        ({"monitoring_smtp": {}, "monitoring_webhook": "https://x.example"}, None),
+    ]
     for number, (wrong, expected) in enumerate([*fine, *CASES]):
         include = {"ansible.builtin.include_role": {"name": "meet.coop.monitoring", "tasks_from": "preflight"}, "vars": {**GOOD, **wrong}}
         if expected is None:
@@ -56,7 +63,7 @@ def test_every_alert_has_its_runbook():
     rules = (ROOT / "roles" / "monitoring" / "templates" / "rules.yml.j2").read_text()
     links = set(re.findall(r"runbook_url: \[\[ monitoring_runbooks \]\]#([a-z]+)$", rules, re.MULTILINE))
     headings = {name.lower() for name in re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)}
-    assert links == headings
+    assert links == headings and "watchdog" in links
     assert rules.count("- alert:") == rules.count("runbook_url:") == rules.count("summary:") == rules.count("severity:")
 
 
@@ -77,3 +84,43 @@ def test_a_dashboard_asks_for_what_there_is(name):
                 parts = re.fullmatch(r"(node|tenant|meter)_(?:fair_use_)?(\w+)", metric)
                 assert f"meet_coop_{metric}" in told or (parts and (f'"{parts[2]}"' in ours or f"}}{parts[1]}_{parts[2]}" in ours)), metric
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+(RULES,) = [
+    task["ansible.builtin.template"]
+    for task in yaml.safe_load((ROLE / "tasks" / "watch.yml").read_text())
+    if task.get("ansible.builtin.template", {}).get("src") == "rules.yml.j2"
+]
+
+
+def test_the_watchdog_has_a_route_of_its_own_only_where_somebody_listens(tmp_path):
+    """Without an address there is no such alert, which would be mailed to whoever is on duty; with one, nobody but the address gets it."""
+    url = "https://hc-ping.example/s3cr3t"
+    tasks = []
+    for name, given in (("quiet", {}), ("told", {"monitoring_watchdog_url": url, "monitoring_watchdog_interval": "2m"})):
+        for file in ("alertmanager.yml", "rules.yml"):
+            place = {"src": str(ROLE / "templates" / f"{file}.j2"), "dest": str(tmp_path / f"{name}-{file}"), "mode": "0600"}
+            # As the role's own task has it: Prometheus' templates have the usual braces.
+            braces = {key: value for key, value in RULES.items() if key.endswith("_string")} if file == "rules.yml" else {}
+            tasks.append({"ansible.builtin.template": {**place, **braces}, "vars": {**GOOD, **given}, "no_log": True})
+    files = [str(ROLE / part / "main.yml") for part in ("defaults", "vars")]
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": tasks}]))
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(playbook)], cwd=ROOT, env=environment(),
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    made = {path.name: yaml.safe_load(path.read_text()) for path in tmp_path.glob("*-*.yml")}
+    alerts = {
+        name: {rule["alert"]: rule["expr"] for group in made[f"{name}-rules.yml"]["groups"] for rule in group["rules"]}
+        for name in ("quiet", "told")
+    }
+    assert set(alerts["told"]) - set(alerts["quiet"]) == {"Watchdog"} and alerts["told"]["Watchdog"] == "vector(1)"
+    quiet, told = made["quiet-alertmanager.yml"], made["told-alertmanager.yml"]
+    assert "routes" not in quiet["route"] and [one["name"] for one in quiet["receivers"]] == ["duty"]
+    (route,) = told["route"]["routes"]
+    assert route["matchers"] == ['alertname = "Watchdog"'] and route["group_interval"] == "2m" and "continue" not in route
+    (receiver,) = [one for one in told["receivers"] if one["name"] == route["receiver"]]
+    assert receiver["webhook_configs"] == [{"url": url, "send_resolved": False}]
+    assert [one for one in told["receivers"] if one["name"] == "duty"] == quiet["receivers"]

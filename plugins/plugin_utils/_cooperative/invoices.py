@@ -21,6 +21,7 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.currencies import MINOR_UNITS
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import Problem
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import Map
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import record
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.shape import problem
 
 from .closed import treatment_from, treatment_json
@@ -240,7 +241,8 @@ class Desk:
         if MINOR_UNITS[currency] > 2:
             said = f"amounts in {currency} have more than the two decimals of EN 16931; remove it"
             self.problems.append(problem(self.root, (*buyer_path, "invoices"), said))
-        seller, buyer = self.party(seller_path, number, True, taxed), self.party(buyer_path, number, False, taxed)
+        on = given["end"] or given["issued"]
+        seller, buyer = self.party(seller_path, number, True, taxed, on), self.party(buyer_path, number, False, taxed, on)
         account = None if credit else self.account(seller_path, number)
         if len(self.problems) > before or seller is None or buyer is None:
             return None
@@ -258,8 +260,8 @@ class Desk:
             found = found.get(step) if found else None
         return found
 
-    def party(self, path: tuple[str, ...], number: str, seller: bool, taxed: Treatment) -> Party | None:
-        """A party with all that the rules of EN 16931 ask of it; None with the reasons noted."""
+    def party(self, path: tuple[str, ...], number: str, seller: bool, taxed: Treatment, on: datetime.date) -> Party | None:
+        """A party with all that the rules of EN 16931 ask of it; None with the reasons noted. A member's VAT number is that of the day."""
         raw: Any = self.root
         for step in path:
             raw = raw[step]
@@ -274,6 +276,8 @@ class Desk:
                 missing(("legal", key), "write " + ("two letters such as GB" if key == "country" else "it"))
         register = legal.get("number") or (raw.get("evidence") or {}).get("number")
         vat_id, tax_number = raw.get("vat_id"), legal.get("tax_number")
+        if path[0] == "members":
+            vat_id = record("member", path[-1], raw).vat_id_on(on)
         if taxed.category == "O":
             # Who is outside of tax shows no VAT number (BR-O-02).
             vat_id = None

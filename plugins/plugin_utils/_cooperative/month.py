@@ -46,6 +46,7 @@ def members_of(records: Mapping[str, Record], names: Mapping[str, str], period: 
     for name, record in sorted(records.items()):
         if not any(span.start <= period.last for span in record.spans):
             continue
+        taxed = record.tax_on(period.first)
         turns = sorted({period.first, *(turn for turn in record.turns() if period.first < turn <= period.last)})
         days, weighed, classes = 0, Fraction(0), record.classes_on(period.last)
         for start, end in zip(turns, [*turns[1:], period.last + datetime.timedelta(days=1)], strict=True):
@@ -62,7 +63,7 @@ def members_of(records: Mapping[str, Record], names: Mapping[str, str], period: 
                 weighed / days if days else record.weight_on(period.last),
                 rules.floors.get(name, rules.floor),
                 rules.caps.get(name, rules.cap),
-                Treatment(*record.tax) if record.tax else None,
+                Treatment(*taxed) if taxed else None,
             )
         )
     return tuple(found)

@@ -17,9 +17,11 @@ from typing import Any
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._membership import model, numbers
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.names import day
-from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import STATUSES, Record
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import STATUSES, Record, Tax
 
 from .decisions import DecisionTask, existing, write
+from .ledger import Treatment
+from .pages import taxed_in_words
 from .tally import Outcome
 
 COLUMNS = (
@@ -28,6 +30,7 @@ COLUMNS = (
     "register", "number", "scheme", "vat_id", "document", "checked", "checked_by", "review_by", "services", "clients",
     "website", "contact", "email",
 )  # fmt: skip
+_NAMES = {"vat_id": "VAT number"}
 _FORMULA = ("=", "+", "-", "@", "|", "\t")
 _WORDS = {
     "none": "not yet a member",
@@ -89,7 +92,11 @@ class RegisterTask:
         if numbers.available():
             return
         members = register.root.get("members") or {}
-        named = [name for name, raw in members.items() if raw["evidence"].get("scheme") or raw.get("vat_id")]
+        named = [
+            name
+            for name, raw in members.items()
+            if raw["evidence"].get("scheme") or any(one.get("vat_id") for one in (raw, *(raw.get("changes") or ())))
+        ]
         if named:
             said = "has a number to check (evidence.scheme or vat_id), and python-stdnum is not installed on the controller"
             raise CoopError(f"member {named[0]} {said}; run: pip install python-stdnum")
@@ -135,7 +142,7 @@ class RegisterTask:
             "left_by": raw.get("left_by"),
             "renew_by": raw.get("renew_by"),
             "supported_by": owner["supported_by"],
-            "vat_id": raw.get("vat_id"),
+            "vat_id": its.vat_id_on(self.as_of),
             "website": owner["website"],
             "contacts": owner["contacts"],
             "evidence": {
@@ -211,11 +218,20 @@ class RegisterTask:
         for span in its.suspensions:
             if span.start > self.as_of:
                 yield from one(f"it is suspended{stop}", span.start)
-        for key in ("weight", "classes"):
-            standing = [change for change in its.changes if getattr(change, key) is not None and change.start <= self.as_of]
+        now = {
+            "weight": member["weight"],
+            "classes": ", ".join(member["classes"]),
+            "tax": own_tax(its.tax_on(self.as_of)),
+            "vat_id": member["vat_id"] or "none",
+        }
+        for key, value in now.items():
+            standing = [
+                change
+                for change in its.changes
+                if (getattr(change, key) is not None or key in change.states) and change.start <= self.as_of
+            ]
             if standing and standing[-1].review_by:
-                value = member["weight"] if key == "weight" else ", ".join(member["classes"])
-                yield from one(f"look again at {key}: {value}", standing[-1].review_by)
+                yield from one(f"look again at {_NAMES.get(key, key)}: {value}", standing[-1].review_by)
 
 
 def text(value: datetime.date | None) -> str | None:
@@ -258,8 +274,17 @@ def events(
             yield change.start, f"classes: {', '.join(sorted(change.classes))}", change.decided_by, change.reason
         if change.weight is not None:
             yield change.start, f"weight: {change.weight}", change.decided_by, change.reason
+        if "tax" in change.states:
+            yield change.start, f"tax: {own_tax(change.tax)}", change.decided_by, change.reason
+        if "vat_id" in change.states:
+            yield change.start, f"VAT number: {change.vat_id or 'none'}", change.decided_by, change.reason
     if its.leaving:
         yield its.leaving, "gave notice", None, None
+
+
+def own_tax(taxed: Tax | None) -> str:
+    """A member's tax treatment in words."""
+    return taxed_in_words(Treatment(*taxed)) if taxed else "as the rules have it"
 
 
 def table(members: Sequence[Mapping[str, Any]]) -> str:

@@ -38,10 +38,10 @@ from .decisions import DecisionTask, not_passed
 from .files import sha256
 from .invoices import untaxed
 from .journals import table
-from .ledger import MoneyError, Period, Rules, decimal
+from .ledger import MoneyError, Period, Rules, Treatment, decimal
 from .month import Assembly, Given, members_of
 from .outputs import PAIN, Produced, books, produce
-from .pages import Pages, render
+from .pages import Pages, render, taxed_in_words
 from .settlement import Settlement, settle
 from .tally import Outcome
 from .terms import read_other_rules
@@ -396,10 +396,11 @@ class MonthTask:
                 if (now.get(name) or then[name]).days:
                     found.append(f"the membership file {'has' if name in now else 'has not'} {name} as a member of {period}; put it back")
                 continue
-            for key in ("days", "weight", "classes"):
+            # Without a word of vat in the rules, nobody was taxed, whatever the membership file says.
+            for key in ("days", "weight", "classes", *(["tax"] if rules.vat else [])):
                 old, new = getattr(then[name], key), getattr(now[name], key)
                 if old != new and (now[name].days or then[name].days):
-                    verb = "was" if key == "weight" else "were"
+                    verb = "was" if key in ("weight", "tax") else "were"
                     said = f"{key} of {name} {verb} {_words(old)}, and the membership file says {_words(new)} now"
                     found.append(f"{said}; put it back, and correct in an open month")
         return found
@@ -467,6 +468,10 @@ class MonthTask:
 
 
 def _words(value: object) -> str:
+    if value is None:
+        return "as the rules have it"
+    if isinstance(value, Treatment):
+        return taxed_in_words(value)
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 

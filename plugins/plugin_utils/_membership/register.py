@@ -2,7 +2,8 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to meet.coop: a membership over time. The one place that says who is a member on a day, of which classes, and with what weight.
+"""Private to meet.coop: a membership over time. The one place that says who is a member on a day, of which classes, with
+what weight, and how it is taxed.
 
 The checks of the membership file, the tally of decisions, the register and the money all ask here. Days are whole days; the first day on
 which something no longer holds is its end.
@@ -24,6 +25,8 @@ from .shape import label
 
 STATUSES = ("none", "applied", "admitted", "active", "suspended", "leaving", "left")
 CLASSES = frozenset({"consumer", "producer"})
+Tax = tuple[str, Fraction, str | None]
+"""How what a member owes is taxed: category of EN 16931, rate in percent, reason."""
 _WEIGHT = re.compile(r"[0-9]{1,4}(?:/[1-9][0-9]{0,3})?\Z")
 _Path = tuple[object, ...]
 
@@ -45,11 +48,17 @@ class Span:
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What became of a member on a day; None: as before."""
+    """What became of a member on a day; None: as before.
+
+    C(tax) and C(vat_id) count where C(states) names them: None then means that it has none of its own any more.
+    """
 
     start: datetime.date
     classes: frozenset[str] | None = None
     weight: Fraction | None = None
+    tax: Tax | None = None
+    vat_id: str | None = None
+    states: frozenset[str] = frozenset()
     decided_by: str | None = None
     reason: str | None = None
     review_by: datetime.date | None = None
@@ -75,7 +84,8 @@ class Reference:
 class Record:
     """A member or client over time, oldest first. C(spans) are its memberships, the last of them the current one.
 
-    C(tax) is how what it owes the co-operative is taxed (category, rate in percent, reason), where the membership file says so.
+    C(classes), C(weight), C(tax) and C(vat_id) are those of the day it joined. C(tax) is how what it owes the co-operative is taxed,
+    where the membership file says so.
     """
 
     id: str
@@ -87,7 +97,8 @@ class Record:
     changes: tuple[Change, ...] = ()
     classes: frozenset[str] = frozenset()
     weight: Fraction = Fraction(1)
-    tax: tuple[str, Fraction, str | None] | None = None
+    tax: Tax | None = None
+    vat_id: str | None = None
 
     def status(self, on: datetime.date, admitted: datetime.date | None = None) -> str:
         """One of STATUSES on a day; C(admitted) is the day on which its admission was decided, where that is known."""
@@ -144,8 +155,24 @@ class Record:
                 found = change.weight
         return found
 
+    def tax_on(self, on: datetime.date) -> Tax | None:
+        """How what it owes is taxed on a day; None: as the rules of money have it for all."""
+        found = self.tax
+        for change in self.changes:
+            if change.start <= on and "tax" in change.states:
+                found = change.tax
+        return found
+
+    def vat_id_on(self, on: datetime.date) -> str | None:
+        """Its VAT number on a day."""
+        found = self.vat_id
+        for change in self.changes:
+            if change.start <= on and "vat_id" in change.states:
+                found = change.vat_id
+        return found
+
     def turns(self) -> list[datetime.date]:
-        """The days on which its status, its classes or its weight may change, in order."""
+        """The days on which its status, its classes, its weight or its tax may change, in order."""
         days: set[datetime.date | None] = {self.applied, self.leaving}
         for span in (*self.spans, *self.suspensions):
             days |= {span.start, span.end}
@@ -201,12 +228,15 @@ def record(kind: str, name: str, raw: Mapping[str, Any]) -> Record:
     changes = [
         Change(
             start,
-            _classes(entry.get("classes")),
-            weight(entry.get("weight")),
-            _text(entry.get("decided_by")),
-            _text(entry.get("reason")),
-            day(entry.get("review_by")),
-            place,
+            classes=_classes(entry.get("classes")),
+            weight=weight(entry.get("weight")),
+            tax=_tax(entry.get("tax")),
+            vat_id=_text(entry.get("vat_id")),
+            states=frozenset(key for key in ("tax", "vat_id") if key in entry),
+            decided_by=_text(entry.get("decided_by")),
+            reason=_text(entry.get("reason")),
+            review_by=day(entry.get("review_by")),
+            path=place,
         )
         for place, entry in _entries(raw, "changes", path)
         if (start := day(entry.get("from")))
@@ -223,10 +253,11 @@ def record(kind: str, name: str, raw: Mapping[str, Any]) -> Record:
         classes=_classes(raw.get("classes")) or frozenset(),
         weight=Fraction(1) if own is None else own,
         tax=_tax(raw.get("tax")),
+        vat_id=_text(raw.get("vat_id")),
     )
 
 
-def _tax(value: object) -> tuple[str, Fraction, str | None] | None:
+def _tax(value: object) -> Tax | None:
     if not isinstance(value, dict) or not isinstance(value.get("category"), str):
         return None
     rate = tax.percent(value, ("rate",))

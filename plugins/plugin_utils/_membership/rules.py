@@ -302,8 +302,12 @@ class Checker:
             entry = mapping(entry)
             start = self.check_day((*place, "from"), entry.get("from"))
             self.check_day((*place, "review_by"), entry.get("review_by"))
-            if entry and "classes" not in entry and "weight" not in entry:
-                self.bad(place, 'says nothing that changed; write classes: or weight:, such as weight: "1/2"')
+            if entry and not {"classes", "weight", "tax", "vat_id"} & set(entry):
+                self.bad(place, 'says nothing that changed; write classes:, weight:, tax: or vat_id:, such as weight: "1/2"')
+            self.check_vat(place, entry)
+            if start and "tax" in entry and start.day != 1:
+                said = f"{start} is within a month, and a month is taxed as a whole; write the first of one, such as {start.replace(day=1)}"
+                self.bad((*place, "from"), said)
             if start and first and start <= first:
                 self.bad((*place, "from"), f"{start} is not after the day it joined, {first}; write what it was then beside joined")
             elif start and last and start <= last:

@@ -9,6 +9,7 @@ and so does the correction that role pool mounts into the container. Run as a pr
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -44,6 +45,19 @@ mkdir -p /{ROOT}/config/initializers
 for file in /{ROOT}/double/*.rb /{ROOT}/bin/rails; do ruby -c "$file" >/dev/null; done
 chown -R scalelite:scalelite /{ROOT}
 """
+
+
+def named() -> dict[str, str]:
+    """Both images of the Scalelite that C(SCALELITE_IMAGE) names, with the double's tags; none where it names none."""
+    name = os.environ.get("SCALELITE_IMAGE")
+    found = {}
+    for kind in COMMANDS if name else ():
+        tag = f"{name}:{VERSION}-{kind}"
+        image = inspect("image", tag)
+        if image is None:
+            raise LabError(f"SCALELITE_IMAGE is {name}, and this machine's Docker has no {tag}")
+        found[tag] = str(image["Id"])
+    return found
 
 
 def build_all(say: Callable[[str], None]) -> dict[str, str]:

@@ -56,6 +56,22 @@ def ours(found: tuple[Hours, ...]) -> dict[tuple[str, str], float]:
     return {key: float(value) for key, value in sums.items()}
 
 
+def version() -> tuple[int, int]:
+    """That of the real hledger, such as (1, 25)."""
+    shown = subprocess.run(["hledger", "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.match(r"hledger ([0-9]+)\.([0-9]+)", shown)
+    assert found is not None, shown
+    return int(found[1]), int(found[2])
+
+
+def agrees(judged: dict[tuple[str, str], float], found: tuple[Hours, ...]) -> bool:
+    """Whether hledger has the same hours. Newer ones (seen with 1.32) round each entry to hundredths; Debian 12's does not, nor do we."""
+    exact = ours(found)
+    entries = Counter((str(one.date), ":".join(part for part in (one.producer, one.circle, one.task) if part)) for one in found)
+    rounded = 0.0 if version() == (1, 25) else 0.005
+    return judged.keys() == exact.keys() and all(abs(judged[key] - exact[key]) <= rounded * entries[key] + 1e-9 for key in exact)
+
+
 # -- timedot
 
 WHOLE = """\
@@ -90,7 +106,7 @@ def test_a_timedot_file(tmp_path: pathlib.Path) -> None:
 @oracle
 def test_hledger_reads_the_same(tmp_path: pathlib.Path) -> None:
     code, judged, _errors = hledger(WHOLE)
-    assert code == 0 and judged == pytest.approx(ours(read(tmp_path, WHOLE)[0]))
+    assert code == 0 and agrees(judged, read(tmp_path, WHOLE)[0]), judged
 
 
 # Lines below a day, what we say about them, and what hledger 1.25 makes of them: hours, or None when it refuses them too.
@@ -158,10 +174,7 @@ FROM_1_32: dict[str, float] = {"letters": 1}
 def test_what_hledger_makes_of_a_trap(name: str) -> None:
     """Why each is refused. Debian's 1.25 makes exactly this of it; a later one may refuse what that took, and must not find other hours."""
     line, _said, of_1_25 = TRAPS[name]
-    version = subprocess.run(["hledger", "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.match(r"hledger ([0-9]+)\.([0-9]+)", version)
-    assert found is not None, version
-    number = (int(found[1]), int(found[2]))
+    number = version()
     code, judged, errors = hledger(f"2026-03-02\n{line}\n")
     hours = sum(judged.values()) if code == 0 else None
     assert hours is not None or "x.timedot:2" in errors, errors
@@ -251,7 +264,7 @@ def test_whatever_is_accepted_hledger_reads_the_same(lines: list[str]) -> None:
         return
     code, judged, errors = hledger(text)
     assert code == 0, errors
-    assert judged == pytest.approx(ours(found))
+    assert agrees(judged, found), judged
 
 
 good = st.builds(
@@ -271,7 +284,8 @@ def test_good_files_are_accepted_and_agree(days: dict[int, list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found, said = read(pathlib.Path(folder), text)
     assert said == [] and len(found) == sum(map(len, days.values()))
-    assert hledger(text)[1] == pytest.approx(ours(found))
+    judged = hledger(text)[1]
+    assert agrees(judged, found), judged
 
 
 # -- CSV

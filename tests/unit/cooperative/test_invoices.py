@@ -38,6 +38,7 @@ from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ubl import 
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import Map, parse
 from tests.support.ansible import ROOT
 
+from . import pdfa
 from .einvoice import broken, sums
 from .money import NAMES, months
 from .year import MONTHS, Year
@@ -163,6 +164,58 @@ def test_a_factur_x_holds_its_xml_and_says_so():
     text = reader.pages[0].extract_text()
     for word in ("Invoice MEET-2026-04-DAISY", "8.41", "1.40", "20 % VAT", IBAN, "DAISY-2026-04"):
         assert word in text
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_pdf_has_what_pdf_a_asks_for(inside):
+    lines = tuple(
+        Line(f"Part {number} of the contribution, with a text that is long enough for more than one line of it", 5) for number in range(60)
+    )
+    for one in (invoice(lines=lines), invoice(credit=True, account=None)):
+        made = paper(one, cii(one) if inside else None)
+        assert pdfa.flaws(made) == []
+    assert len(pypdf.PdfReader(io.BytesIO(paper(invoice(lines=lines)))).pages) > 1
+
+
+def damaged(change) -> list[str]:
+    one = invoice()
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(paper(one, cii(one))))
+    change(writer)
+    stream = io.BytesIO()
+    writer.write(stream)
+    return [flaw.partition(":")[0] for flaw in pdfa.flaws(stream.getvalue())]
+
+
+def test_a_pdf_that_is_no_pdf_a_is_seen():
+    """The looks of above find what they are for."""
+    root = pypdf.generic.NameObject
+    as_written = set(damaged(lambda writer: None))
+    assert not as_written - {"6.1.2", "6.1.3"}, "pypdf writes a header of its own"
+
+    def font(writer):
+        for each in pdfa.everything(writer.root_object):
+            each.pop(root("/FontFile2"), None)
+
+    def glyphs(writer):
+        for each in pdfa.everything(writer.root_object):
+            if "/W" in each:
+                each["/W"][1][0] = pypdf.generic.NumberObject(1)
+
+    def script(writer):
+        action = {root("/S"): root("/JavaScript"), root("/JS"): pypdf.generic.TextStringObject("app.alert(1)")}
+        writer.root_object[root("/OpenAction")] = pypdf.generic.DictionaryObject(action)
+
+    bad = {
+        "6.5.1": script,
+        "6.2.3": lambda writer: writer.root_object.pop(root("/OutputIntents")),
+        "6.7": lambda writer: writer.root_object.pop(root("/MarkInfo")),
+        "6.6.2.1": lambda writer: writer.root_object.pop(root("/Metadata")),
+        "6.8": lambda writer: writer.root_object.pop(root("/AF")),
+        "6.2.11.4": font,
+        "6.2.11.5": glyphs,
+    }
+    for clause, change in bad.items():
+        assert clause in set(damaged(change)) - as_written, clause
 
 
 # -- on disk
@@ -336,6 +389,19 @@ def test_tax_that_nobody_wrote_is_said_while_the_month_is_open(tmp_path):
     assert not done["changed"] and done["not_made"] == ["MEET-2025-02-SUNFLOWER: not made, as rules/1.yml says nothing of vat"]
 
 
+def test_an_invoice_has_the_vat_number_of_its_time():
+    root = parse(
+        "cooperative: {id: meet, name: M}\n"
+        f"members:\n  agaric: {{name: A, legal: {LEGAL}, vat_id: DE136695976, changes: [{{from: 2026-03-15, vat_id: ESF12345674}}]}}\n",
+        "members.yml",
+        [],
+    )
+    desk, days = Desk(root, None, "money"), [datetime.date(2026, 3, 14), datetime.date(2026, 3, 15)]
+    found = [desk.party(("members", "agaric"), "N-1", False, TREATMENTS[0], on) for on in days]
+    assert desk.problems == []
+    assert [one and one.vat_id for one in found] == ["DE136695976", "ESF12345674"]
+
+
 def test_what_the_parties_need_depends_on_the_tax():
     bare = parse(
         "cooperative: {id: meet, name: M, legal: {street: S, city: C, country: GB}}\n"
@@ -346,8 +412,8 @@ def test_what_the_parties_need_depends_on_the_tax():
     said = {}
     for taxed in TREATMENTS:
         desk = Desk(bare, None, "money")
-        desk.party(("cooperative",), "N-1", True, taxed)
-        desk.party(("members", "agaric"), "N-1", False, taxed)
+        desk.party(("cooperative",), "N-1", True, taxed, datetime.date(2026, 3, 31))
+        desk.party(("members", "agaric"), "N-1", False, taxed, datetime.date(2026, 3, 31))
         desk.account(("cooperative",), "N-1")
         said[taxed.category] = [str(problem).partition(": ")[2] for problem in desk.problems]
     for category in ("S", "Z", "E", "AE"):

@@ -299,6 +299,21 @@ def test_a_member_on_a_day(coop: Coop, as_of: str, wanted: tuple[Any, ...]) -> N
     ]
 
 
+def test_tax_and_vat_number_have_a_history(coop: Coop) -> None:
+    new(coop, vat_id="DE136695976", changes=[
+        {"from": "2026-03-01", "tax": {"category": "S", "rate": "5.5"}},
+        {"from": "2026-04-01", "tax": None, "vat_id": None, "reason": "Too small for it"},
+    ])  # fmt: skip
+    found = {as_of: one(coop.path, "eve", as_of) for as_of in ("2026-03-31", "2026-04-01")}
+    assert [each["vat_id"] for each in found.values()] == ["DE136695976", None]
+    history = [(entry["on"], entry["what"], entry["reason"]) for entry in found["2026-04-01"]["history"]]
+    assert [entry for entry in history if entry[0] >= "2026-03"] == [
+        ("2026-03-01", "tax: 5.5 % VAT", None),
+        ("2026-04-01", "tax: as the rules have it", "Too small for it"),
+        ("2026-04-01", "VAT number: none", "Too small for it"),
+    ]
+
+
 def due(coop: Coop, as_of: str = "2026-03-01", **options: Any) -> list[str]:
     return [line for line in tell(coop.path, as_of, **options)["summary"][1:] if line.startswith("eve")]
 
@@ -327,6 +342,10 @@ def due(coop: Coop, as_of: str = "2026-03-01", **options: Any) -> list[str]:
             ["eve: look again at weight: 1/2, by 2026-03-10"],
         ),
         ({"changes": [{"from": "2025-01-01", "weight": "1/2", "review_by": "2026-03-10"}, {"from": "2026-01-01", "weight": 1}]}, []),
+        (
+            {"changes": [{"from": "2025-01-01", "tax": {"category": "AE"}, "vat_id": "DE136695976", "review_by": "2026-03-10"}]},
+            ["eve: look again at VAT number: DE136695976, by 2026-03-10", "eve: look again at tax: reverse charge, by 2026-03-10"],
+        ),
         ({"joined": None, "applied": "2026-02-01"}, ["eve: decide on its application"]),
         ({"joined": None, "applied": "2026-01-01", "admitted_by": "D-0001"}, ["eve: write the day on which it joins"]),
     ],

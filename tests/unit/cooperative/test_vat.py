@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Money, MoneyError, Tax, Treatment, Vat, rounded
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Money, MoneyError, Period, Tax, Treatment, Vat, rounded
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.month import members_of
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.settlement import settle
+from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import record
 
 from .money import bill as a_bill
 from .money import member, month, months, rules
@@ -164,3 +166,63 @@ def test_bad_tax_of_a_member_is_named(tmp_path):
     with pytest.raises(Exception, match="field tax.rate: is missing, and category S has one") as failed:
         year.run()
     assert "members.yml:" in str(failed.value)
+
+
+# -- tax that changes
+
+OWN_TAX = st.sampled_from([None, {"category": "S", "rate": 20}, {"category": "AE"}, {"category": "E", "reason": "Small business"}])
+YEAR = [Period(2025, number) for number in range(1, 13)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    OWN_TAX,
+    st.dictionaries(st.sampled_from(YEAR[1:]), OWN_TAX, max_size=3),
+    st.dictionaries(st.sampled_from(YEAR[1:]), st.sampled_from(["1/2", 2]), max_size=2),
+    st.sampled_from(YEAR[1:]),
+    OWN_TAX,
+)
+def test_tax_that_changes_from_a_month_on_changes_no_month_before(first, taxes, weights, turn, then):
+    def months_of(changed):
+        entries = {str(one.first): {"from": str(one.first)} for one in sorted({*changed, *weights}, key=str)}
+        for one, value in changed.items():
+            entries[str(one.first)]["tax"] = value
+        for one, value in weights.items():
+            entries[str(one.first)]["weight"] = value
+        raw = {"joined": "2024-01-01", "classes": ["consumer"], "tax": first, "changes": [entries[day] for day in sorted(entries)]}
+        return {one: members_of({"a": record("member", "a", raw)}, {"a": "A"}, one, rules())[0] for one in YEAR}
+
+    before, after = months_of(taxes), months_of({**taxes, turn: then})
+    later = min((one for one in taxes if str(one) > str(turn)), key=str, default=None)
+    for one in YEAR:
+        if str(one) < str(turn) or (later and str(one) >= str(later)):
+            assert after[one] == before[one]
+        else:
+            assert (after[one].tax and after[one].tax.category) == (then and then["category"])
+            assert dataclasses.replace(after[one], tax=None) == dataclasses.replace(before[one], tax=None)
+
+
+def test_tax_that_changes_counts_from_its_month_and_closed_ones_stay_as_they_are(tmp_path):
+    year = Year(tmp_path / "coop")
+    year.edit("rules/1.yml", SHIPPED_VAT, VAT)
+    year.close(*MONTHS[:2])
+    closed = {name: text for name, text in year.tree().items() if "/closed/" in name}
+    # Daisy tells in April that it accounts for the tax itself, from March on.
+    change = "    changes: [{from: 2025-03-01, tax: {category: AE}, reason: Moved its seat}]\n"
+    year.edit("members.yml", '    weight: "1/2"', f'{change}    weight: "1/2"')
+    assert year.run("verified")["identical"]
+    year.close(MONTHS[2])
+    assert {name: year.tree()[name] for name in closed} == closed
+    charged = {}
+    for one in MONTHS[:3]:
+        figures = json.loads((year.money / "closed" / str(one) / "allocation.json").read_text())
+        charged[str(one)] = {member["id"]: (member["charged"] > 0, member["vat"] > 0) for member in figures["members"]}
+    assert [charged[str(one)]["daisy"] for one in MONTHS[:3]] == [(True, True), (True, True), (True, False)]
+    assert all(each == (True, True) for one in charged.values() for name, each in one.items() if name != "daisy" and each[0])
+    assert year.run("verified")["identical"]
+    # With an earlier day it would say something else of a month that is closed.
+    year.edit("members.yml", "{from: 2025-03-01, tax", "{from: 2025-02-01, tax")
+    (said,) = year.run("verified")["differences"]
+    assert said.partition(": ")[2].startswith(
+        "tax of daisy was as the rules have it, and the membership file says reverse charge now; put it"
+    )

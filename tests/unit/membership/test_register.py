@@ -106,6 +106,27 @@ def test_classes_and_weight_over_time() -> None:
     assert its.classes_on(d("2021-12-31")) == {"consumer"} and rosa().weight_on(d("2026-01-01")) == 1
 
 
+def test_tax_and_vat_number_over_time() -> None:
+    its = rosa(
+        tax={"category": "AE"},
+        vat_id="DE136695976",
+        changes=[
+            {"from": "2022-01-01", "tax": None},
+            {"from": "2023-01-01", "weight": 2},
+            {"from": "2024-01-01", "tax": {"category": "S", "rate": "5.5"}, "vat_id": None},
+            {"from": "2025-01-01", "vat_id": "ESF12345674"},
+        ],
+    )
+    assert [(its.tax_on(d(f"{year}-01-01")), its.vat_id_on(d(f"{year}-01-01"))) for year in range(2021, 2026)] == [
+        (("AE", Fraction(0), "Reverse charge"), "DE136695976"),
+        (None, "DE136695976"),
+        (None, "DE136695976"),
+        (("S", Fraction(11, 2), None), None),
+        (("S", Fraction(11, 2), None), "ESF12345674"),
+    ]
+    assert its.tax_on(d("2021-12-31")) is not None and its.vat_id_on(d("2023-12-31")) == "DE136695976"
+
+
 START = datetime.date(2020, 1, 1)
 DAYS = st.integers(0, 60)
 
@@ -215,7 +236,22 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"changes": [{"from": "2023-01-01", "weight": 2}, {"from": "2022-01-01", "weight": 3}]},
         "changes[1].from: 2022-01-01 is not after 2023-01-01 above; write the oldest first, and one entry for each day",
     ),
-    "a change of nothing": ({"changes": [{"from": "2023-01-01"}]}, "changes[0]: says nothing that changed; write classes: or weight:"),
+    "a change of nothing": (
+        {"changes": [{"from": "2023-01-01"}]},
+        'changes[0]: says nothing that changed; write classes:, weight:, tax: or vat_id:, such as weight: "1/2"',
+    ),
+    "tax within a month": (
+        {"changes": [{"from": "2023-01-15", "tax": None}]},
+        "changes[0].from: 2023-01-15 is within a month, and a month is taxed as a whole; write the first of one, such as 2023-01-01",
+    ),
+    "tax that cannot be": (
+        {"changes": [{"from": "2023-02-01", "tax": {"category": "AE", "rate": 20}}]},
+        "changes[0].tax.rate: does not go with category AE, where no tax is charged; remove it, or write category: S",
+    ),
+    "another VAT number, mistyped": (
+        {"changes": [{"from": "2023-02-01", "vat_id": "ESF12345675"}]},
+        'changes[0].vat_id: "ESF12345675" is no VAT number: its check digit does not fit; mend it as the tax office has it',
+    ),
     "a float": ({"weight": 0.5}, "field weight: 0.5 is a number, not text; put it in quotes"),
     "a bad fraction": (
         {"weight": "1/0"},
