@@ -18,7 +18,8 @@ HEAD = """\
 # Reference of the membership file
 
 Made from the JSON Schema that checks the file, `plugins/plugin_utils/_membership/members.schema.json`.
-[The membership file](membership-file.md) says how the parts hang together, and what is checked beyond single fields. `<id>` stands for a name that you choose.
+[The membership file](membership-file.md) says how the parts hang together, and what is checked beyond single fields.
+`<id>` stands for a name that you choose.
 
 """
 KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`", "null": "`null`"}
@@ -36,7 +37,8 @@ def anchors(schema: Schema) -> list[str]:
 
 def _sections(schema: Schema) -> Iterator[str]:
     written: dict[str, tuple[str, ...]] = {}
-    for name, part in schema["properties"].items():
+    # Defaults last: what they may hold is described where it belongs, at the services.
+    for name, part in sorted(schema["properties"].items(), key=lambda entry: entry[0] == "defaults"):
         yield from _field(schema, (name,), part, name in schema.get("required", ()), written)
     for pattern, part in schema.get("patternProperties", {}).items():
         yield from _field(schema, (f"{pattern.removeprefix('^')}…",), part, False, written)
