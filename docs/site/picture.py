@@ -24,20 +24,20 @@ STYLE = """
 """
 # x, y, width, height, kind, lines: the first is the name.
 BOXES = [
-    (40, 50, 190, 66, "ours", ("members.yml", "who belongs, what they have")),
+    (40, 50, 190, 66, "ours", ("members.yml", "who is in, who has what")),
     (270, 50, 180, 66, "ours", ("inventory plugin", "one host per service")),
     (490, 50, 150, 66, "ours", ("plan", "what drifts")),
     (680, 50, 140, 66, "ours", ("roles", "observe, diff, apply")),
-    (60, 240, 170, 66, "run", ("Caddy", "names, certificates")),
-    (270, 210, 170, 56, "run", ("Greenlight + Redis", "a container for each")),
-    (270, 280, 170, 56, "run", ("PostgreSQL", "a database for each")),
-    (60, 340, 170, 56, "run", ("restic", "backups, restore drills")),
+    (60, 215, 170, 56, "run", ("Caddy", "names, certificates")),
+    (270, 215, 170, 56, "run", ("Greenlight + Redis", "a container for each")),
+    (270, 330, 170, 56, "run", ("PostgreSQL", "a database for each")),
+    (60, 330, 170, 56, "run", ("restic", "backups, restore drills")),
     (530, 210, 130, 66, "run", ("pool", "tenants, caps")),
     (690, 190, 130, 50, "run", ("BigBlueButton",)),
     (690, 255, 130, 50, "run", ("BigBlueButton",)),
-    (530, 340, 290, 56, "run", ("Prometheus and meter", "alerts, participant-minutes")),
+    (530, 330, 290, 56, "run", ("Prometheus and meter", "alerts, participant-minutes")),
     (40, 480, 170, 66, "out", ("our zone", "DNS, marked as ours")),
-    (240, 480, 170, 66, "out", ("receipt, welcome page", "for the coordinator")),
+    (240, 480, 170, 66, "out", ("receipts, welcome", "for the coordinator")),
     (440, 480, 170, 66, "out", ("status page", "for everybody")),
     (640, 480, 180, 66, "out", ("books, statements", "for the treasurer")),
 ]
@@ -49,10 +49,10 @@ AREAS = [
 ]
 ARROWS = [
     "M230 83 H266", "M450 83 H486", "M640 83 H676",
-    "M750 136 V172", "M720 136 C700 158 330 150 300 172",
-    "M230 265 C250 258 250 244 266 240", "M355 266 V276", "M440 238 H526", "M660 232 H686", "M660 250 C675 262 675 272 686 276",
-    "M270 310 C240 325 230 330 200 336", "M595 276 V336",
-    "M145 412 V446", "M355 412 V446", "M560 412 C560 430 525 430 525 446", "M730 412 V446",
+    "M750 136 V172", "M710 136 V156 H250 V172",
+    "M230 243 H266", "M355 271 V326", "M440 243 H526", "M660 232 H686", "M660 254 C675 258 672 278 686 280",
+    "M270 358 H234", "M595 276 V326",
+    "M125 412 V446", "M325 412 V446", "M560 412 V446", "M730 412 V446",
 ]  # fmt: skip
 TITLE = "From the membership file to meetings, and what comes out"
 DESCRIPTION = (
