@@ -239,7 +239,7 @@ def test_dev_has_what_the_pages_call() -> None:
     text = (ROOT / "dev").read_text()
     names = set(re.findall(r"^  (\w+)\) need_venv", text, re.MULTILINE))
     words: dict[str, set[str]] = {
-        "test": set(re.findall(r"^part_(\w+)\(\)", text, re.MULTILINE)),
+        "test": set(re.findall(r"^tally_(\w+)\(\)", text, re.MULTILINE)),
         "lab": {"up", "down", "status"},
         "bench": {path.stem for path in (ROOT / "tests" / "bench").glob("*.py")},
     }
