@@ -166,7 +166,7 @@ def two(onboarded: Play, lab: Any, play: Callable[..., Play], tmp_path_factory: 
     second = {
         "ansible_connection": "ssh", "ansible_host": lab.config.address("host2"), "ansible_user": "root",
         "ansible_ssh_private_key_file": str(key),
-        "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=6",
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={root}/known",
     }  # fmt: skip
     machines.write_text(machines.read_text().replace(first, f"{first}        host2: {json.dumps(second)}\n"))
