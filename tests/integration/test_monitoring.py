@@ -58,8 +58,8 @@ def play(*more: str) -> subprocess.CompletedProcess[str]:
 def said(lab: RunningLab) -> Iterator[str]:
     """What the first run said. The services are stopped when all is done."""
     lab.exec("pool", ["mkdir", "-p", GRAFANA])
-    # A check that runs elsewhere, for as long as the lab's monitoring.
-    lab.exec("pool", ["rm", "-f", "/run/meet-coop-watchdog"])
+    # A check that runs elsewhere, for as long as the lab's monitoring; not the one of a test that was killed.
+    lab.exec("pool", ["sh", "-c", "systemctl stop meet-coop-watchdog; rm -f /run/meet-coop-watchdog"])
     done = lab.exec("pool", ["systemd-run", "--quiet", "--collect", "--unit=meet-coop-watchdog", "python3", "-c", LISTENER])
     assert done.returncode == 0, done.stderr
     done = play()

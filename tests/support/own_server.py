@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab.bbb import install
+from tests.lab.bbb import disk, install
 
 from .lab import RunningLab
 
@@ -41,10 +41,12 @@ def provide(lab: RunningLab, secret: str) -> None:
 
 def remove(lab: RunningLab) -> None:
     """Take it away; the services host is as it was."""
-    lab.exec(HOST, ["systemctl", "disable", "--now", "bbb-double.service"])
-    ours = [install.CONFIG, install.UNIT, str(Path(install.PROGRAM).parent), RESOLVER, str(Path(DROP_IN).parent), "/var/bigbluebutton"]
-    lab.exec(HOST, ["rm", "-rf", *ours])
-    lab.exec(HOST, ["systemctl", "daemon-reload"])
+    units = ["bigbluebutton.target", "bbb-web.service", *(f"{unit}.service" for unit in disk.UNITS)]
+    folders = [*(str(Path(path).parent) for path in (install.PROGRAM, DROP_IN)), "/etc/bigbluebutton", "/var/bigbluebutton"]
+    ours = [*install.files("", DOMAIN), *folders, RESOLVER, "/etc/default/bigbluebutton-cron-config"]
+    for command in (["disable", "--quiet", "--now", *units], None, ["daemon-reload"]):
+        done = lab.exec(HOST, ["systemctl", *command] if command else ["rm", "-rf", *ours])
+        assert done.returncode == 0, done.stderr
 
 
 def control(lab: RunningLab, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:

@@ -228,3 +228,5 @@ server = WEBrick::HTTPServer.new(BindAddress: address.host, Port: address.port, 
 server.mount('/', Front)
 %w[INT TERM].each { |signal| trap(signal) { server.shutdown } }
 server.start
+# As Puma, which passes on the signal that it was stopped by (raise_exception_on_sigterm): seen on 1.8.5.
+exit 143
