@@ -51,7 +51,11 @@ def lay_out(source: pathlib.Path) -> None:
     pages = sorted(path.name for path in DOCS.glob("*.md"))
     for name in pages:
         text = rewrite((DOCS / name).read_text(), DOCS / name)
-        (source / ("index.md" if name == "README.md" else name)).write_text(text)
+        if name == "README.md":
+            # Where there are no pages of fields, the start page leads to what it says about them.
+            (source / "index.md").write_text(text.replace("](#reference)", "](membership-reference.md)"))
+        else:
+            (source / name).write_text(text)
     (source / "membership-reference.md").write_text(reference.page(json.loads(SCHEMA.read_text())))
     shutil.copytree(DOCS / YEAR, source / "extra" / YEAR, ignore=shutil.ignore_patterns("README.md"))
     (source / YEAR).mkdir()
@@ -95,7 +99,7 @@ def rewrite(text: str, page: pathlib.Path) -> str:
 
 def picture(path: pathlib.Path) -> str:
     """A drawing as part of the page, so that its colours follow the theme that the reader chose."""
-    return re.sub(r"<\?xml.*?\?>|<!--.*?-->", "", path.read_text(), flags=re.DOTALL).strip()
+    return '<div class="drawing">' + re.sub(r"<!--.*?-->\s*", "", path.read_text(), flags=re.DOTALL).strip() + "</div>"
 
 
 def playbooks() -> str:
