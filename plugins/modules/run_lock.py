@@ -67,6 +67,11 @@ options:
 """
 
 EXAMPLES = r"""
+- name: Keep other runs away, and wait for none
+  meet.coop.run_lock:
+    name: sunflower
+    wait: 0
+
 - name: Work on one instance alone
   block:
     - name: Keep other runs away
