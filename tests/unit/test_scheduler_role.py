@@ -126,7 +126,7 @@ def test_secrets_are_in_the_environment_alone(units: pathlib.Path) -> None:
         ({"offboard": {"when": {"every": "day", "at": "02:00"}}}, "what must have a limit waits to be asked for"),
         ({"my job": {"playbook": "site"}}, "scheduler_jobs.my job: a job needs a name"),
         ({"mine": {"about": "no playbook"}}, "scheduler_jobs.mine: a job needs a name and a playbook"),
-        ({"site": {"limit": "sunflower"}}, "a limit that is none, may or must"),
+        ({"site": {"limit": "sunflower"}}, "and limit: none, may or must"),
     ],
 )
 def test_a_bad_job_is_refused_before_anything_is_written(jobs: dict[str, Any], said: str, tmp_path: pathlib.Path) -> None:
