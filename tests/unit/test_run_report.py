@@ -219,3 +219,33 @@ def test_a_long_list_of_failures_stays_readable() -> None:
     assert len(lines) < 40 and lines[-1] == "- and 480 more"
     assert "\n" not in _run_report.title(report)
     assert len(_run_report.one_line("x" * 10_000)) == _run_report.LONGEST
+
+
+def test_a_job_that_told_of_itself_is_told_of_once_and_another_in_its_place(coop: Coop, post: Post) -> None:
+    """Playbook run_failed, as systemd starts it after a failure; the variables are systemd's own (systemd.exec, MONITOR_…)."""
+
+    def failed(invocation: str, **more: str) -> tuple[int, str]:
+        env = {name: value for name, value in coop.given.items() if name != "MEET_COOP_REPORT_FILE"}
+        env |= {"MEET_COOP_REPORT_NAME": "site", "MONITOR_INVOCATION_ID": invocation, **more}
+        command = [
+            sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-e", "run_failed_job=site",
+            "-e", f"run_failed_reports={coop.report.parent}", str(ansible.ROOT / "playbooks" / "run_failed.yml"),
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, env=ansible.environment(ANSIBLE_CALLBACKS_ENABLED="meet.coop.run_report", **env), text=True, capture_output=True,
+            timeout=300, check=False,
+        )  # fmt: skip
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    # It came to no play, and there is no report yet.
+    code, output = failed("1111", MONITOR_SERVICE_RESULT="timeout", MONITOR_EXIT_STATUS="TERM")
+    assert code == 2 and len(post.mails) == len(post.hooks) == 1, output
+    assert "site ended without a report (timeout, status TERM): journalctl -u meet-coop-run-site.service" in post.mails[0].get_content()
+    # It failed and told; its report names the run that systemd asks for.
+    coop.given["INVOCATION_ID"] = "2222"
+    assert coop.run([BROKEN])[0] == 2 and coop.read()["invocation"] == "2222" and len(post.mails) == 2
+    code, output = failed("2222")
+    assert code == 0 and len(post.mails) == len(post.hooks) == 2, output
+    # The next one was killed; what lies there is the report of the one before.
+    code, output = failed("3333")
+    assert code == 2 and len(post.mails) == 3, output
