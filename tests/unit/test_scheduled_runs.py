@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import pathlib
@@ -105,7 +106,9 @@ def test_jobs_foretell_run_and_are_quiet_then(coop: Coop, tmp_path: pathlib.Path
 
 
 def test_a_job_that_cannot_do_its_work_fails_with_one_line(coop: Coop, tmp_path: pathlib.Path) -> None:
-    broken = Coop(tmp_path / "broken")
+    broken = copy.copy(coop)
+    broken.project = tmp_path / "project"
+    shutil.copytree(coop.project, broken.project)
     file = broken.project / "members.yml"
     file.write_text(file.read_text().replace("classes:", "klasses:", 1))
     run = broken.run(tmp_path / "run", "register")
