@@ -28,6 +28,7 @@ from ansible.vars.manager import VariableManager
 from ansible_collections.meet.coop.plugins.module_utils._dns.marks import mark_name
 from tests.support.ansible import INVENTORY, run_module
 
+from .curve import svg
 from .onboard import CADDY, HOST, ROOT, container, on_host
 
 SIZES = (10, 50)
@@ -218,6 +219,17 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
     figures[f"without the plan, s for each (of {count})"] = without
     figures[f"loop of community modules, s for each (of {count})"] = loop
     smallest = min(sizes)
+    ways = {
+        "converge with the plan": {number: seconds["ours"] for number, seconds in found.items()},
+        "playbook with one empty task": {number: seconds["empty"] for number, seconds in found.items()},
+        "the bare calls": {number: seconds["bare"] for number, seconds in found.items()},
+        f"each by its role (from {count})": {number: seconds["empty"] + without * number for number, seconds in found.items()},
+        f"community modules (from {count})": {number: seconds["empty"] + loop * number for number, seconds in found.items()},
+    }
+    picture = ROOT / ".bench" / "converge.svg"
+    picture.parent.mkdir(exist_ok=True)
+    title = "A converge with nothing to change"
+    picture.write_text(svg(title, {way: sorted(points.items()) for way, points in ways.items()}, "instances", "seconds"))
     if largest > smallest:
         grown = [found[number]["ours"] - found[number]["empty"] for number in (smallest, largest)]
         figures["growth exponent, start of Ansible taken off"] = math.log(grown[1] / grown[0]) / math.log(largest / smallest)
