@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 _CHAIN: Mapping[str, tuple[str, ...]] = {
     "plan": ("instance_plan",),
+    "many at once": ("instance_apply",),
     "sign-in": ("oidc_check",),
     "image": ("greenlight_image",),
     "DNS": ("dns_zone", "octodns_zone", "dns_wait"),
