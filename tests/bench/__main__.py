@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, converge, dns, drill, inventory, meter, month, onboard, pool, tenants, tls, upgrade
+from . import backup, converge, dns, drill, first, inventory, meter, month, onboard, pool, tenants, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -28,16 +28,21 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "pool-tenants": tenants.measure,
     "meter": meter.measure,
     "converge": converge.measure,
+    "provision": first.measure,
     "inventory": inventory.measure,
 }
-SIZED: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {"converge": converge.measure, "inventory": inventory.measure}
+SIZED: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {
+    "converge": converge.measure,
+    "provision": first.measure,
+    "inventory": inventory.measure,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description="Timings, side by side in one run.")
     parser.add_argument("name", nargs="?", choices=sorted(BENCHMARKS), help="only this one")
     parser.add_argument(
-        "--sizes", type=lambda text: tuple(map(int, text.split(","))), help="for converge and inventory: how many, as 10,50"
+        "--sizes", type=lambda text: tuple(map(int, text.split(","))), help="for converge, provision and inventory: how many, as 10,50"
     )
     given = parser.parse_args()
     wanted = given.name

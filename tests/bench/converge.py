@@ -28,6 +28,7 @@ from ansible.vars.manager import VariableManager
 from ansible_collections.meet.coop.plugins.module_utils._dns.marks import mark_name
 from tests.support.ansible import INVENTORY, run_module
 
+from .curve import svg
 from .onboard import CADDY, HOST, ROOT, container, on_host
 
 SIZES = (10, 50)
@@ -136,9 +137,9 @@ def provide(place: pathlib.Path, missing: Sequence[str]) -> None:
     if broken:
         sys.exit(f"bench: {broken[0]}")
     instances = [{"name": plan.name, "steps": plan.steps, "tenants": plan.tenants} for plan in plans]
-    tenants = there("provision.py", {"instances": instances, "secrets_alone": True})
+    tenants = there("provision.py", {"instances": instances, "part": "before"})
     run_module("pool", "meet.coop.pool_tenant", {"tenants": tenants})
-    there("provision.py", {"instances": instances, "secrets_alone": False})
+    there("provision.py", {"instances": instances, "part": "after"})
 
 
 def forget(number: int) -> None:
@@ -167,6 +168,33 @@ def play(place: pathlib.Path, playbook: pathlib.Path, *arguments: str) -> tuple[
     if done.returncode or re.search(r"changed=[1-9]", done.stdout):
         sys.exit(f"bench: {playbook.name} failed, or had something to change:\n{done.stdout[-4000:]}{done.stderr[-1000:]}")
     return seconds, done.stdout
+
+
+def composed(place: pathlib.Path, number: int) -> float | None:
+    """Seconds of `docker compose up -d` for one member, when nothing is to change: two idle containers of the same images, a network and a
+    volume. Needs Debian's docker-compose on the host, which is left there; None where it cannot be had.
+    """
+    if "version" not in on_host("docker compose version || apt-get install -y -qq --no-install-recommends docker-compose"
+                                " && docker compose version", check=False):  # fmt: skip
+        return None
+    image = re.search(r"image: (\S+)", (place / "members.yml").read_text())
+    redis = on_host("docker inspect -f '{{.Config.Image}}' greenlight-bench0000-redis").strip()
+    if image is None:
+        return None
+    idle = {"entrypoint": ["sleep", "infinity"], "stop_grace_period": "1s"}
+    project = {"services": {"app": {"image": image[1], "volumes": ["storage:/storage"], **idle}, "redis": {"image": redis, **idle}}}
+    text = json.dumps({**project, "volumes": {"storage": {}}})
+    folders = [f"{THERE}/compose/bench-compose-{name}" for name in names(number)]
+    try:
+        for folder in folders:
+            on_host(
+                f"mkdir -p {folder}; cat > {folder}/compose.yaml <<'END'\n{text}\nEND\ncd {folder}; docker compose up -d --quiet-pull 2>&1"
+            )
+        begun = time.monotonic()
+        on_host("; ".join(f"cd {folder}; docker compose up -d 2>&1" for folder in folders))
+        return (time.monotonic() - begun) / number
+    finally:
+        on_host("; ".join(f"cd {folder} && docker compose down -v 2>&1" for folder in folders), check=False)
 
 
 def one_size(place: pathlib.Path, number: int) -> dict[str, float]:
@@ -203,6 +231,7 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
             start = found[largest]["empty"]
             without = (play(place, ROOT / "playbooks" / "services.yml", "-l", walked)[0] - start) / count
             loop = (play(place, HERE / "community.yml", "-l", walked)[0] - start) / count
+            compose = composed(place, count)
         finally:
             forget(largest)
     for number, seconds in found.items():
@@ -217,7 +246,22 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
         }
     figures[f"without the plan, s for each (of {count})"] = without
     figures[f"loop of community modules, s for each (of {count})"] = loop
+    if compose is not None:
+        figures[f"docker compose up -d, containers alone, s for each (of {count})"] = compose
     smallest = min(sizes)
+    ways = {
+        "converge with the plan": {number: seconds["ours"] for number, seconds in found.items()},
+        "playbook with one empty task": {number: seconds["empty"] for number, seconds in found.items()},
+        "the bare calls": {number: seconds["bare"] for number, seconds in found.items()},
+        f"each by its role (from {count})": {number: seconds["empty"] + without * number for number, seconds in found.items()},
+        f"community modules (from {count})": {number: seconds["empty"] + loop * number for number, seconds in found.items()},
+    }
+    if compose is not None:
+        ways[f"docker compose, containers alone (from {count})"] = {number: compose * number for number in found}
+    picture = ROOT / ".bench" / "converge.svg"
+    picture.parent.mkdir(exist_ok=True)
+    title = "A converge with nothing to change"
+    picture.write_text(svg(title, {way: sorted(points.items()) for way, points in ways.items()}, "instances", "seconds"))
     if largest > smallest:
         grown = [found[number]["ours"] - found[number]["empty"] for number in (smallest, largest)]
         figures["growth exponent, start of Ansible taken off"] = math.log(grown[1] / grown[0]) / math.log(largest / smallest)

@@ -17,7 +17,9 @@ from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.meet.coop.plugins.action.instance_plan import TIERS, Around, Desk
+from ansible_collections.meet.coop.plugins.action import instance_apply
+from ansible_collections.meet.coop.plugins.action.instance_plan import TIERS, Around, AroundOne, Desk
+from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._plan.expressions import Unrenderable, Variables, plain
 from ansible_collections.meet.coop.plugins.plugin_utils._plan.steps import read
 from ansible_collections.meet.coop.plugins.plugin_utils._plan.wanted import wanted
@@ -314,3 +316,35 @@ def test_three_broken_among_many_are_named_and_all_others_planned(tmp_path: path
     assert set(told) == {"s7", "s21", "s42"}
     assert "nobody_said" in told["s7"] and "vault_unset, which is not set" in told["s21"] and "no_such_filter" in told["s42"]
     assert all(len(plan.steps) >= 8 and plan.tenants and not plan.drift for plan in plans if not plan.broken)
+
+
+def test_who_is_left_to_its_role_and_what_is_published_for_the_others(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the many-at-once do not do themselves is told before anything is changed."""
+    written: list[str] = []
+
+    class Task:
+        def __init__(self, arguments: Mapping[str, Any]) -> None:
+            self.member = arguments["member"]
+
+        def run(self) -> None:
+            if self.member == "logo":
+                raise CoopError("the zone is refused")
+            written.append(self.member)
+
+    monkeypatch.setattr(AroundOne, "zone", lambda self, module, arguments: ["create " + arguments["member"]])
+    monkeypatch.setattr(instance_apply, "_zone_task", lambda _module, arguments: Task(arguments))
+    around = instance_apply._Publishing()
+    plans = {name: desk.plan(name, around) for name in (*SERVICES, "nobody")}
+    left = {name: instance_apply._left(plan, desk.hostvars.raw_get(name) if name in desk.hostvars else {}) for name, plan in plans.items()}
+    assert {name for name, why in left.items() if why is None} == {"plain", "signed", "logo", "tearoom"}
+    assert left["named"] == "its own names are judged by its role alone"
+    assert left["halted"] == "its state is stopped" and "gone" in left and "nobody is no service" in str(left["nobody"])
+    assert left["large"] == "tier dedicated_server is brought up by its role alone"
+    told = {name: instance_apply.Told(name) for name in ("plain", "logo")}
+    for name, one in told.items():
+        one.do("DNS", lambda name=name: around.publish(name, check=False))
+    assert written == ["plain"] and told["plain"].actions == ["DNS: create plain"]
+    assert told["logo"].failed == "DNS: the zone is refused" and told["logo"].actions == []
+    assert around.publish("plain", check=True) == ["create plain"] and written == ["plain"]  # foretold, not done
+    assert [check["smtp"]["password"] for check in plans["plain"].checks] == ["hush -plain"]
+    assert plans["signed"].checks == []  # its people come by their provider, and nobody is mailed

@@ -53,3 +53,36 @@ def lines(planned: Sequence[Mapping[str, Any]]) -> list[str]:
     waiting = [f"{one['name']}: {note}" for one in planned for note in one["notes"]]
     more = [f"and {len(waiting) - NAMED} more of this kind"] if len(waiting) > NAMED else []
     return [*told, *waiting[:NAMED], *more]
+
+
+def applied(results: Sequence[Mapping[str, Any]], services: Sequence[str]) -> list[str]:
+    """What was done for these services by the parts of instance_apply: one line for all, then one for each. Holds no secret."""
+    done: dict[str, list[str]] = {name: [] for name in services}
+    why: dict[str, str] = {}
+    last: set[str] = set()
+    for result in results:
+        trouble = str(result.get("msg") or "") if result.get("applied") is None else ""
+        for one in result.get("applied") or []:
+            done[one["name"]] += one["actions"]
+            if one["failed"] or one["left"]:
+                why.setdefault(one["name"], one["failed"] or one["left"])
+        if trouble and not result.get("skipped"):
+            for name in services:
+                why.setdefault(name, " ".join(trouble.split()))
+        last = set(result.get("done") or [])
+    brought = [name for name in services if name in last]
+    told = [f"{len(services)} services: {len(brought)} brought to their state together, {len(services) - len(brought)} left to their roles"]
+    for name in services:
+        words = [f"left to its role: {why.get(name, 'the pool did not take its tenant')}"] if name not in last else []
+        words += [_actions(done[name])] if done[name] else []
+        told += [f"{name}: " + "; ".join(words)] if words else []
+    return told
+
+
+def _actions(actions: Sequence[str]) -> str:
+    """What was done by kind: the first of each, and how many more."""
+    kinds: dict[str, list[str]] = {}
+    for action in actions:
+        kind, _colon, rest = action.partition(": ")
+        kinds.setdefault(kind, []).append(rest)
+    return "; ".join(f"{kind}: {found[0]}" + (f" and {len(found) - 1} more" if len(found) > 1 else "") for kind, found in kinds.items())

@@ -29,7 +29,7 @@ _REMOTE = """
     """
 REMOTE = frozenset(_REMOTE.split())
 #: These only tell or prepare, and are no part of the state.
-TELLING = frozenset({"debug", "smtp_check"})
+TELLING = frozenset({"debug"})
 
 
 class Around(Protocol):
@@ -54,6 +54,8 @@ class Wanted:
     """Each with `module`, `arguments` and `register`, in the role's order."""
     tenants: list[dict[str, Any]] = field(default_factory=list, repr=False)
     """Each with the pool's host and the options of pool_tenant."""
+    checks: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    """Options of smtp_check, for before people are mailed. No part of the state."""
     drift: list[dict[str, str]] = field(default_factory=list)
     """Each with `kind` and `reason`."""
     broken: str | None = None
@@ -102,6 +104,8 @@ def _follow(step: Step, variables: Variables, around: Around, result: Wanted) ->
         result.steps.append({"module": kind, "arguments": arguments, "register": step.register})
         if step.register:
             variables.set(step.register, _placeholder(kind, step.register, arguments))
+    elif kind == "smtp_check":
+        result.checks.append(plain(_render(known, step.arguments)))
     elif kind == "include_role" and step.arguments.get("name") == f"{OURS}cms_access" and not known["coop_service"]["cms"]:
         # Who never had a system has nothing to lose; of who had one, there is a secret.
         path = f"{known['instance_directory']}/secrets.json"
