@@ -79,7 +79,7 @@ def swarm_options(params: dict[str, Any], spec: instance.Spec) -> swarm.Swarm:
         return swarm.Swarm(label=(params["swarm"] or {}).get("label") or swarm.Swarm.label)
     if params["pull"] == "always":
         raise CoopError("pull 'always' is not for engine swarm, whose nodes download what they lack; name an exact tag in image")
-    return swarm.options(params["swarm"], spec.environment)
+    return swarm.options(params["swarm"], spec)
 
 
 def argument_spec() -> dict[str, Any]:

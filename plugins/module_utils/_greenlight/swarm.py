@@ -43,6 +43,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance imp
 #: What the daemon answers when asked about a service, node, network, secret or task.
 Inspected = Mapping[str, Any]
 SECOND = 1_000_000_000
+LONGEST = 63
 ENVIRONMENT_FILE = "greenlight.env"
 PASSWORD_FILE = "redis.password"
 STORAGES = ("node", "shared", "s3")
@@ -131,8 +132,10 @@ class Plan:
         return bool(self.steps)
 
 
-def options(params: Mapping[str, Any] | None, environment: Mapping[str, str]) -> Swarm:
-    """The module's option `swarm`, checked against the instance's environment. Raises CoopError."""
+def options(params: Mapping[str, Any] | None, spec: Spec) -> Swarm:
+    """The module's option `swarm`, checked against the instance. Raises CoopError."""
+    if len(spec.redis) > LONGEST:
+        raise CoopError(f"name '{spec.name}' is too long for engine swarm, whose services have at most {LONGEST} characters; shorten it")
     given = {key: value for key, value in (params or {}).items() if value is not None}
     swarm = Swarm(**given)
     if not swarm.label or any(not (one.isalnum() or one in "._-") for one in swarm.label):
@@ -148,15 +151,15 @@ def options(params: Mapping[str, Any] | None, environment: Mapping[str, str]) ->
     if swarm.storage != "shared" and swarm.path:
         raise CoopError(f"swarm.path belongs to swarm.storage 'shared', not '{swarm.storage}'")
     if swarm.storage == "s3":
-        missing = [name for name in S3_VARIABLES if name not in environment]
+        missing = [name for name in S3_VARIABLES if name not in spec.environment]
         if missing:
             raise CoopError(f"swarm.storage 's3' needs {', '.join(missing)} in environment or secret_environment")
     return swarm
 
 
 def network_name(spec: Spec) -> str:
-    """The overlay network. Not the name of the bridge that the engine docker makes on one host."""
-    return f"{spec.network}.overlay"
+    """The overlay network. Not the name of the bridge that the engine docker makes on one host, nor of any other instance's."""
+    return f"{spec.network}_overlay"
 
 
 # --- As it should be ------------------------------------------------------------------------------------------------
