@@ -122,6 +122,7 @@ class Plan:
     secrets: tuple[str, ...] = ()
     redis: str | None = None
     service: str | None = None
+    new_image: bool = False
     dump: bool = False
     stale: tuple[str, ...] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
@@ -454,7 +455,7 @@ def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()
         steps.append(f"create {len(new)} secret{'s' if len(new) > 1 else ''}")
         before["secrets"], after["secrets"] = sorted(set(contents) - set(new)), [*sorted(set(contents) - set(new)), *[MASK] * len(new)]
     todo: dict[str, str | None] = {}
-    dump = False
+    new_image = False
     for kind, name, service, wanted in (
         ("redis", spec.redis, observed.redis, redis_service(spec, swarm)),
         ("service", spec.container, observed.service, greenlight_service(spec, swarm, port, observed.ca_digest)),
@@ -463,8 +464,8 @@ def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()
         was, becomes = difference(view(wanted, names), found)
         todo[kind] = "create" if was is None else "update" if becomes or was else None
         if kind == "service" and was is not None and "image" in becomes and observed.state.served:
-            dump = spec.dump is not None
-            if dump and spec.dump:
+            new_image = True
+            if spec.dump:
                 steps.append(f"dump database {spec.dump.db}")
         if todo[kind]:
             steps.append(f"{todo[kind]} service {name}")
@@ -485,7 +486,8 @@ def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()
         secrets=new,
         redis=todo["redis"],
         service=todo["service"],
-        dump=dump,
+        new_image=new_image,
+        dump=new_image and spec.dump is not None,
         stale=stale,
         before=before,
         after=after,

@@ -75,10 +75,10 @@ def converge(
             state = observed.state.with_(port=plan.port, swarm=True)
             if write and state != observed.state:
                 ports.write_state(spec.directory, state)
-        if plan.dump and spec.rehearse:
+        if plan.new_image and spec.rehearse:
             raise ContainerError(
                 f"engine swarm cannot try {spec.image} on a copy of the database before {spec.container} gets it; with rehearse: false it"
-                " goes on with a dump, and with Swarm's own way back should the new image not become well"
+                " goes on without, with Swarm's own way back should the new image not become well"
             )
         result = SwarmResult(actions=list(plan.steps), port=plan.port, image_waiting=waiting, upstreams=upstreams(observed, plan.port))
         if engine is None or (plan.changed and not write):
