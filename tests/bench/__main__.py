@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, converge, dns, drill, inventory, meter, month, onboard, pool, tenants, tls, upgrade
+from . import backup, converge, dns, drill, inventory, meter, month, onboard, pool, swarm, tenants, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "meter": meter.measure,
     "converge": converge.measure,
     "inventory": inventory.measure,
+    "swarm": swarm.measure,
 }
 SIZED: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {"converge": converge.measure, "inventory": inventory.measure}
 

@@ -94,13 +94,13 @@ class SwarmInstance(Instance):
         return found[0]
 
     def snapshot(self) -> Any:
+        """Everything of the instance that a prediction might touch. What Swarm does about it by itself goes on meanwhile."""
         rows = self.docker("service", "ls", "--quiet", "--filter", f"label=coop.meet.instance={self.name}").split()
-        services = [self.docker("service", "inspect", "--format", "{{json .Spec}} {{.Version}}", row) for row in sorted(rows)]
-        tasks = self.docker("service", "ps", "--quiet", *rows) if rows else ""
+        services = [self.docker("service", "inspect", "--format", "{{json .Spec}}", row) for row in sorted(rows)]
         secrets = self.docker("secret", "ls", "--quiet", "--filter", f"label=coop.meet.instance={self.name}")
         networks = self.docker("network", "ls", "--quiet", "--filter", f"name={self.container}_overlay")
         state = self.lab.exec(HOST, ["sh", "-c", f"ls -la --time-style=full-iso {STATE}/{self.name} && cat {STATE}/{self.name}/*"]).stdout
-        return services, tasks, secrets, networks, state
+        return services, secrets, networks, state
 
     def node(self) -> str:
         """The host that runs it now."""

@@ -426,13 +426,18 @@ def _shown(name: str, value: Any) -> Any:
     return value
 
 
-def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()) -> Plan:
-    """What is to be done. Raises CoopError for what this host cannot be asked for."""
+def refuse_containers(spec: Spec, observed: Observed) -> None:
+    """Raises ContainerError where the other engine runs the instance."""
     if observed.containers:
         raise ContainerError(
             f"{spec.name} runs as {', '.join(observed.containers)} of engine docker on this host; take it off there first"
             " (state absent with engine docker: its database and uploads stay), then run again"
         )
+
+
+def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()) -> Plan:
+    """What is to be done. Raises CoopError for what this host cannot be asked for."""
+    refuse_containers(spec, observed)
     if observed.docker and not observed.labelled:
         raise ContainerError(
             f"no node of this Swarm has the label {swarm.label}=true, so {spec.name} could run nowhere;"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -35,6 +36,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.swarm import
     observe,
     port_of,
     redis_service,
+    refuse_containers,
     upstreams,
     view,
     wanted_secrets,
@@ -315,6 +317,7 @@ def withdraw(
     """Stop the instance, or remove it, its data on this host only when `purge` says so; with `write` false say what that would take."""
     with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write and os.path.isdir(spec.directory) else nullcontext():
         observed = observe(engine, spec, swarm)
+        refuse_containers(spec, observed)
         return _withdraw(engine, spec, observed, state, purge, write)
 
 
@@ -335,21 +338,23 @@ def _withdraw(
         if service is None:
             continue
         if state == "absent":
-            step(f"remove service {name}", name, "present", None, lambda name=name: engine.sdk.remove_service(name))  # type: ignore[misc,union-attr]
+            step(f"remove service {name}", name, "present", None, lambda name=name: _sdk(engine).remove_service(name))
         elif service["Spec"]["Mode"]["Replicated"]["Replicas"] != 0:
-            step(f"stop service {name}", name, "running", "stopped", lambda name=name: _scale(engine, name, 0))  # type: ignore[misc]
+            step(f"stop service {name}", name, "running", "stopped", partial(_scale, engine, name, 0))
     if steps:
         jobs.append(lambda: _ended(engine, spec))
     if state == "absent":
         if observed.network:
             network = observed.network["Id"]
-            step(f"remove network {network_name(spec)}", "network", network_name(spec), None, lambda: _remove_network(engine, network))
+            words = f"remove network {network_name(spec)}"
+            step(words, "network", network_name(spec), None, lambda: _let_go(lambda: _sdk(engine).remove_network(network)))
         if observed.secrets:
             found = observed.secrets
             words = f"remove {len(found)} secret{'s' if len(found) > 1 else ''}"
-            step(words, "secrets", len(found), 0, lambda: [engine.sdk.remove_secret(one) for one in found.values()])  # type: ignore[union-attr]
+            step(words, "secrets", len(found), 0, lambda: [_sdk(engine).remove_secret(one) for one in found.values()])
         if purge and engine and engine.volume(spec.volume):
-            step(f"remove volume {spec.volume}", "volume", spec.volume, None, lambda: engine.sdk.remove_volume(spec.volume))
+            words = f"remove volume {spec.volume}"
+            step(words, "volume", spec.volume, None, lambda: _let_go(lambda: _sdk(engine).remove_volume(spec.volume)))
         if purge and os.path.isdir(spec.dumps):
             step(f"remove {spec.dumps}", "dumps", spec.dumps, None, lambda: shutil.rmtree(spec.dumps))
         if observed.state != ports.State():
@@ -365,18 +370,23 @@ def _withdraw(
     return result, before, after
 
 
-def _scale(engine: Engine, name: str, replicas: int) -> None:
-    service = engine.get(f"/services/{name}")
-    if service:
+def _sdk(engine: Engine | None) -> Any:
+    """The SDK, which is loaded only where something is changed."""
+    return engine.sdk if engine else None
+
+
+def _scale(engine: Engine | None, name: str, replicas: int) -> None:
+    service = engine.get(f"/services/{name}") if engine else None
+    if engine and service:
         body = copy.deepcopy(service["Spec"])
         body["Mode"]["Replicated"]["Replicas"] = replicas
         _update(engine, service, body)
 
 
-def _ended(engine: Engine, spec: Spec, sleep: Callable[[float], None] = time.sleep) -> None:
+def _ended(engine: Engine | None, spec: Spec, sleep: Callable[[float], None] = time.sleep) -> None:
     """Wait until no task of the instance runs on a node that answers."""
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
+    while engine and time.monotonic() < end:
         away = {one["ID"] for one in engine.get("/nodes") if one["Status"]["State"] != "ready"}
         tasks = engine.get("/tasks", filters={"label": [f"{LABEL}={spec.name}"]})
         if not [one for one in tasks if _state(one) in ("running", "starting", "preparing") and one.get("NodeID") not in away]:
@@ -384,13 +394,13 @@ def _ended(engine: Engine, spec: Spec, sleep: Callable[[float], None] = time.sle
         sleep(0.5)
 
 
-def _remove_network(engine: Engine, network: str, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Swarm lets go of a network a moment after its last task."""
+def _let_go(remove: Callable[[], Any], sleep: Callable[[float], None] = time.sleep) -> None:
+    """Remove what Swarm lets go of only a moment after its last task. Raises ContainerError."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            with explained("network"):
-                engine.sdk.remove_network(network)
+            with explained("Docker"):
+                remove()
             return
         except ContainerError:
             if time.monotonic() > end:
