@@ -18,6 +18,7 @@ description:
     that role C(bbb_node) reads. The host that runs its balancer is in the group C(dedicated_balancers)."
   - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
   - "Variables of each container host: C(coop_address) and C(coop_address6), the addresses that names of its instances lead to."
+  - Services without a place (C(container_host=auto), and no line under C(placement)) are in the group C(unplaced_services) and in no other.
   - Container hosts that no other inventory source has defined before are added to the group C(container_hosts).
   - Nothing in a membership file is run as a template. The options of a configuration file of this plugin can be templates.
   - The membership file itself is an inventory source if it says C(plugin=meet.coop.members) at the top. To set options, or to keep the
@@ -226,7 +227,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _populate(self, membership: dict[str, Any], path: str) -> None:
         inventory = self.inventory
-        groups = ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer")
+        groups = ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer", "unplaced_services")
         for name in (*groups, "dedicated_servers", "dedicated_balancers"):
             inventory.add_group(name)
         for name in ("consumer", "dedicated_container", "dedicated_server", "accounts"):
@@ -257,6 +258,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for service in membership["services"]:
             service_id = service["id"]
             owner = owners[service["member"] or service["client"]]
+            if service["container_host"] is None:
+                # There is no machine to work on: known, so that it can be placed, and in no group that a play works through.
+                inventory.add_host(service_id, group="unplaced_services")
+                inventory.hosts[service_id].set_variable("coop_service", as_data(service))
+                inventory.hosts[service_id].set_variable("coop_owner", owner)
+                continue
             inventory.add_host(service_id, group=group_name(f"{owner['kind']}_", owner["id"]))
             inventory.add_child(f"tier_{service['tier']}", service_id)
             inventory.add_child(group_name("on_", service["container_host"]), service_id)
@@ -270,7 +277,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 host.set_variable(name, value)
             if service["server"] is not None:
                 self._server(service)
-        self._construct([service["id"] for service in membership["services"]])
+        self._construct([service["id"] for service in membership["services"] if service["container_host"] is not None])
 
     def _server(self, service: dict[str, Any]) -> None:
         """The service's own BigBlueButton server and the balancer before it, where they are machines that Ansible looks after."""

@@ -44,6 +44,13 @@ options:
   upstream:
     description: Where Greenlight listens, as V(HOST:PORT).
     type: str
+  upstreams:
+    description:
+      - Instead of O(upstream), the places where Greenlight may listen, such as the nodes of a Docker Swarm. The first that is well is
+        asked.
+      - With more than one, Caddy looks at each every five seconds, and a request that meets one that is down goes on to the next.
+    type: list
+    elements: str
   handlers:
     description:
       - Caddy's own handlers, as its JSON configuration has them, instead of O(upstream).

@@ -41,6 +41,10 @@ options:
         description: Host names, the canonical one first. Required unless the state is V(absent).
         type: list
         elements: str
+      upstreams:
+        description: Instead of an upstream, the places where Greenlight may listen, of which the first that is well is asked.
+        type: list
+        elements: str
       upstream:
         description: Where Greenlight listens, as V(HOST:PORT).
         type: str

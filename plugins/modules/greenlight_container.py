@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: greenlight_container
-short_description: Runs a Greenlight instance in Docker
+short_description: Runs a Greenlight instance in Docker, or in a Docker Swarm
 version_added: 0.1.0
 description:
   - Keeps one Greenlight container together with its own Redis, bridge network and storage volume, and waits until it is ready.
@@ -56,6 +56,48 @@ options:
     description: With O(state=absent), remove the volume with all uploads and the dumps too. The database is not touched.
     type: bool
     default: false
+  engine:
+    description:
+      - V(docker) runs containers on this host.
+      - V(swarm) runs two services, Greenlight and its Redis, in the Docker Swarm that this host manages. When a node is lost, Swarm starts
+        them on another one by itself. See C(docs/swarm.md) for what the nodes and the database need for that.
+      - An instance that one engine runs is refused by the other. Take it off there first, with O(state=absent); its data stays.
+      - With V(swarm), what is secret is in Docker secrets, not in the services' visible specification. A change is an update of Swarm's
+        own, which waits for the new task's health and goes back by itself. O(image_change=beside) means the same as V(replace),
+        O(keep_previous) and O(allow_interruption) mean nothing.
+      - With V(swarm), a new image cannot be tried on a copy. It is refused unless O(rehearse=false).
+    type: str
+    choices: [docker, swarm]
+    default: docker
+  swarm:
+    description: How the instance lies in the Swarm. For O(engine=swarm).
+    type: dict
+    suboptions:
+      label:
+        description: Only nodes on which this label has the value C(true) run instances.
+        type: str
+        default: coop.meet.instances
+      storage:
+        description:
+          - Where uploads are.
+          - V(node) is the volume C(greenlight-NAME-storage) of O(swarm.node), to which that pins the instance. It does not come back
+            elsewhere, and an update interrupts it for one start.
+          - V(shared) is the directory O(swarm.path) that all nodes have, such as one of a file server.
+          - V(s3) is a bucket, named by C(S3_ACCESS_KEY_ID), C(S3_SECRET_ACCESS_KEY), C(S3_REGION) and C(S3_BUCKET) in
+            O(environment) and O(secret_environment).
+        type: str
+        choices: [node, shared, s3]
+        default: node
+      node:
+        description: Host name of the node, as C(docker node ls) has it. For O(swarm.storage=node).
+        type: str
+      path:
+        description: A directory that exists under this name on every node. For O(swarm.storage=shared).
+        type: path
+      monitor:
+        description: Seconds for which Swarm watches a new task; if it ends in that time, Swarm goes back.
+        type: int
+        default: 30
   image:
     description: Image of Greenlight. Use an exact tag. Required for O(state=present).
     type: str
@@ -314,6 +356,32 @@ EXAMPLES = r"""
     hosts: [meet.sunflower.example]
     upstream: "127.0.0.1:{{ instance.port }}"
 
+- name: Run an instance that survives the loss of a node
+  meet.coop.greenlight_container:
+    name: sunflower
+    engine: swarm
+    swarm:
+      storage: s3
+    image: bigbluebutton/greenlight:v3.8.2.4
+    rehearse: false
+    hostname: meet.sunflower.example
+    secret_key_base: "{{ kept.secrets.secret_key_base }}"
+    redis_password: "{{ kept.secrets.redis_password }}"
+    database:
+      host: 10.0.0.5
+      name: greenlight_sunflower
+      user: greenlight_sunflower
+      password: "{{ kept.secrets.database_password }}"
+    bigbluebutton:
+      endpoint: https://pool.example.org/t/sunflower/bigbluebutton/api/
+      secret: "{{ kept.secrets.pool_secret }}"
+    environment:
+      S3_REGION: eu-central-1
+      S3_BUCKET: sunflower
+    secret_environment:
+      S3_ACCESS_KEY_ID: "{{ sunflower_s3_key }}"
+      S3_SECRET_ACCESS_KEY: "{{ sunflower_s3_secret }}"
+
 - name: Stop an instance
   meet.coop.greenlight_container:
     name: sunflower
@@ -328,16 +396,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 port:
-  description: Port on C(127.0.0.1) that the instance answers on.
+  description: Port on C(127.0.0.1) that the instance answers on; with O(engine=swarm), on the node that runs it.
   returned: success, null for an absent instance
   type: int
   sample: 5100
+upstreams:
+  description:
+    - Where the instance may answer. With O(engine=swarm), every node that may run it, of which one does.
+    - Empty for an instance that is not present.
+  returned: success
+  type: list
+  elements: str
+  sample: ['127.0.0.1:5100']
 container_id:
   description: Id of the container. Null where check mode cannot know it.
   returned: success
   type: str
 image_id:
-  description: Id of the container's image. Null where check mode cannot know it.
+  description: Id of the container's image. Null where check mode cannot know it, and where only other nodes of a Swarm have it.
   returned: success
   type: str
 version:
@@ -381,9 +457,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import operations
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import REQUIRED_IF, argument_spec, specification
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import operations, ports, swarm_operations
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import (
+    REQUIRED_IF,
+    argument_spec,
+    specification,
+    swarm_options,
+)
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, MissingSdk
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import LOOPBACK
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
@@ -393,13 +475,31 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     engine: Engine | None = Engine(module.params["docker_host"])
     if module.check_mode and engine.socket and not os.path.exists(engine.socket):
         engine = None  # a bare host: Docker comes earlier in the same play
-    if module.params["state"] == "present":
-        result, before, after = operations.converge(engine, spec, write)
+    state, purge = module.params["state"], module.params["purge"]
+    upstreams: list[str] = []
+    result: operations.Result
+    if module.params["engine"] == "swarm":
+        swarm = swarm_options(module.params, spec)
+        if state == "present":
+            result, before, after = swarm_operations.converge(engine, spec, swarm, write)
+            upstreams = result.upstreams
+        else:
+            result, before, after = swarm_operations.withdraw(engine, spec, swarm, state, purge, write)
     else:
-        result, before, after = operations.withdraw(engine, spec, module.params["state"], module.params["purge"], write)
+        if ports.read_state(spec.directory).swarm:
+            raise CoopError(
+                f"{spec.name} runs as services of a Docker Swarm; use engine swarm, or take it off there first"
+                " (state absent with engine swarm: its database and uploads stay), then run again"
+            )
+        if state == "present":
+            result, before, after = operations.converge(engine, spec, write)
+            upstreams = [f"{LOOPBACK}:{result.port}"]
+        else:
+            result, before, after = operations.withdraw(engine, spec, state, purge, write)
     return {
         "changed": bool(result.actions),
         "port": result.port,
+        "upstreams": upstreams,
         "container_id": result.container_id,
         "image_id": result.image_id,
         "version": result.version,

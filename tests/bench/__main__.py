@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import backup, converge, dns, drill, first, inventory, meter, month, onboard, pool, tenants, tls, upgrade
+from . import backup, converge, dns, drill, first, inventory, meter, month, onboard, pool, swarm, tenants, tls, upgrade
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -35,6 +35,7 @@ SIZED: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {
     "converge": converge.measure,
     "provision": first.measure,
     "inventory": inventory.measure,
+    "swarm": swarm.measure,
 }
 
 

@@ -43,6 +43,7 @@ def keep(store: Store, items: Sequence[Mapping[str, Any]], write: bool) -> Kept:
                 route_id,
                 item["hosts"] or [],
                 upstream=item["upstream"],
+                upstreams=item["upstreams"],
                 handlers=item["handlers"],
                 static=item["static"],
                 maintenance=item["state"] == "maintenance",

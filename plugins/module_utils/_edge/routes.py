@@ -21,6 +21,8 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 ROUTES = "/config/apps/http/servers/edge/routes"
 PREFIX = "route-"
 
+LIVENESS = "/api/v1/env.json"
+"""What a Greenlight that can serve answers with 200 (greenlight app/controllers/api/v1/env_controller.rb)."""
 DEFAULT_BODY_LIMIT = 1024**2
 DEFAULT_PATIENCE = 5
 
@@ -28,6 +30,7 @@ ROUTE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "id": {"type": "str", "required": True},
     "hosts": {"type": "list", "elements": "str"},
     "upstream": {"type": "str"},
+    "upstreams": {"type": "list", "elements": "str"},
     "handlers": {"type": "list", "elements": "dict"},
     "static": {"type": "dict", "default": {}},
     "body_limit": {"type": "int", "default": DEFAULT_BODY_LIMIT},
@@ -84,7 +87,8 @@ class Route:
 
     id: str
     hosts: tuple[str, ...]
-    upstream: str | None = None
+    #: Where Greenlight may listen, the first that answers in this order.
+    upstreams: tuple[str, ...] = ()
     handlers: tuple[Mapping[str, Any], ...] | None = None
     static: Mapping[str, str] = field(default_factory=dict)
     maintenance: bool = False
@@ -109,7 +113,7 @@ class Route:
         elif self.handlers is not None:
             inner.append({"handle": [dict(handler) for handler in self.handlers]})
         else:
-            inner += self._greenlight()
+            inner += self._greenlight(canonical)
         return {
             "@id": self.key,
             "match": [{"host": list(self.hosts)}],
@@ -117,7 +121,7 @@ class Route:
             "terminal": True,
         }
 
-    def _greenlight(self) -> list[dict[str, Any]]:
+    def _greenlight(self, canonical: str) -> list[dict[str, Any]]:
         inner = [_stop({"path": list(BLOCKED)}, {"handler": "static_response", "status_code": 404})]
         for prefix, directory in sorted(self.static.items()):
             inner.append(
@@ -143,10 +147,25 @@ class Route:
         inner.append({"group": "body", "handle": [_limited(self.body_limit)]})
         proxy: dict[str, Any] = {
             "handler": "reverse_proxy",
-            "upstreams": [{"dial": self.upstream}],
+            "upstreams": [{"dial": upstream} for upstream in self.upstreams],
             "headers": {"request": {"delete": list(FORGEABLE), "set": {"X-Real-Ip": ["{http.request.remote.host}"]}}},
             "load_balancing": {"try_duration": f"{self.patience}s", "try_interval": "250ms"},
         }
+        if len(self.upstreams) > 1:
+            proxy["load_balancing"]["selection_policy"] = {"policy": "first"}
+            proxy["health_checks"] = {
+                "active": {
+                    "uri": LIVENESS,
+                    "headers": {"Host": [canonical], "Accept": ["application/json"], "X-Forwarded-Proto": ["https"]},
+                    "interval": "5s",
+                    "timeout": "5s",
+                    "expect_status": 200,
+                },
+                # Found by a request before the next look: not asked again for as long as one look takes.
+                "passive": {"fail_duration": "5s"},
+            }
+            # A machine without power does not even refuse.
+            proxy["transport"] = {"protocol": "http", "dial_timeout": "2s"}
         if self.trusted_proxies:
             proxy["trusted_proxies"] = list(self.trusted_proxies)
         inner.append({"handle": [proxy]})
@@ -187,6 +206,7 @@ def make_route(
     route_id: str,
     hosts: Sequence[str],
     upstream: str | None = None,
+    upstreams: Sequence[str] | None = None,
     handlers: Sequence[Mapping[str, Any]] | None = None,
     static: Mapping[str, str] | None = None,
     maintenance: bool = False,
@@ -205,10 +225,14 @@ def make_route(
             raise RouteError(f"route '{route_id}': '{host}' is not a whole host name such as meet.example.org")
         if name not in names:
             names.append(name)
-    if not maintenance and (upstream is None) == (handlers is None):
+    if upstream is not None and upstreams:
+        raise RouteError(f"route '{route_id}': write either upstream or upstreams")
+    places = [upstream] if upstream is not None else list(upstreams or ())
+    if not maintenance and bool(places) == (handlers is not None):
         raise RouteError(f"route '{route_id}': write either upstream or handlers")
-    if upstream is not None and not _UPSTREAM.fullmatch(upstream):
-        raise RouteError(f"route '{route_id}': upstream '{upstream}' is not HOST:PORT such as 127.0.0.1:5000")
+    for place in places:
+        if not _UPSTREAM.fullmatch(place):
+            raise RouteError(f"route '{route_id}': upstream '{place}' is not HOST:PORT such as 127.0.0.1:5000")
     if not 0 <= patience <= 600:
         raise RouteError(f"route '{route_id}': patience {patience} is not between 0 and 600 seconds")
     clean_static = {}
@@ -220,7 +244,7 @@ def make_route(
     return Route(
         id=route_id,
         hosts=tuple(names),
-        upstream=upstream,
+        upstreams=tuple(dict.fromkeys(places)),
         handlers=tuple(handlers) if handlers is not None else None,
         static=clean_static,
         maintenance=maintenance,

@@ -77,7 +77,7 @@ class Observed:
 def observe(engine: Engine | None, spec: Spec, images: bool = True) -> Observed:
     """Everything there is of the instance. No engine: a host without Docker yet. Raises ContainerError."""
     state = ports.read_state(spec.directory)
-    ca_digest = _digest(spec.ca_file)
+    ca_digest = digest_of(spec.ca_file)
     if engine is None:
         return Observed(docker=False, state=state, ca_digest=ca_digest)
     found: dict[str, Mapping[str, Any]] = {}
@@ -151,13 +151,13 @@ def _stale(engine: Engine, spec: Spec, observed: Observed) -> frozenset[str]:
     stale = set()
     for name, image in ((spec.image, observed.image), (spec.redis_image, observed.redis_image)):
         if image is not None:
-            digest = engine.registry_digest(name)
+            digest = engine.registrydigest_of(name)
             if not any(known.endswith(f"@{digest}") for known in image.get("RepoDigests") or []):
                 stale.add(name)
     return frozenset(stale)
 
 
-def _digest(path: str | None) -> str | None:
+def digest_of(path: str | None) -> str | None:
     """Digest of the authority bundle: a file replaced on the host does not change in a container that has it mounted."""
     if path is None:
         return None

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance, swarm
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import SERVER_ARGUMENTS, login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import build_environment
 from ansible_collections.meet.coop.plugins.module_utils._smtp import SMTP_ACCOUNT
@@ -73,6 +73,15 @@ def specification(params: dict[str, Any]) -> instance.Spec:
     )
 
 
+def swarm_options(params: dict[str, Any], spec: instance.Spec) -> swarm.Swarm:
+    """How the instance lies in its Swarm. Raises CoopError naming the option at fault."""
+    if params["state"] != "present":
+        return swarm.Swarm(label=(params["swarm"] or {}).get("label") or swarm.Swarm.label)
+    if params["pull"] == "always":
+        raise CoopError("pull 'always' is not for engine swarm, whose nodes download what they lack; name an exact tag in image")
+    return swarm.options(params["swarm"], spec)
+
+
 def argument_spec() -> dict[str, Any]:
     """The module's options."""
 
@@ -83,6 +92,17 @@ def argument_spec() -> dict[str, Any]:
         "name": text(required=True),
         "state": text(choices=["present", "stopped", "absent"], default="present"),
         "purge": {"type": "bool", "default": False},
+        "engine": text(choices=["docker", "swarm"], default="docker"),
+        "swarm": {
+            "type": "dict",
+            "options": {
+                "label": text(default="coop.meet.instances"),
+                "storage": text(choices=list(swarm.STORAGES), default="node"),
+                "node": text(),
+                "path": {"type": "path"},
+                "monitor": {"type": "int", "default": 30},
+            },
+        },
         "image": text(),
         "redis_image": text(default="redis:7-alpine"),
         "pull": text(choices=["missing", "never", "always"], default="missing"),

@@ -38,6 +38,8 @@ class State:
     previous_until: float | None = None
     #: Dump that holds the database as it was before a migration under way, during which nobody was served.
     put_back: str | None = None
+    #: It runs as services of a Swarm, not as containers of this host.
+    swarm: bool = False
 
     def with_(self, **changes: object) -> State:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -57,6 +59,7 @@ def read_state(directory: str) -> State:
             next_port=next_port if isinstance(next_port, int) and 0 < next_port < 65536 else None,
             previous_until=float(until) if isinstance(until, (int, float)) else None,
             put_back=put_back if isinstance(put_back, str) else None,
+            swarm=found.get("swarm") is True,
         )
     except (OSError, ValueError, AttributeError):
         return State()

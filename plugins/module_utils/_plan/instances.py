@@ -30,10 +30,23 @@ from ansible_collections.meet.coop.plugins.module_utils._edge.keep import keep
 from ansible_collections.meet.coop.plugins.module_utils._edge.routes import ROUTE_ARGUMENTS
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import STORE_ARGUMENTS, Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, container, database, operations, ports, remembrance
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import (
+    accounts,
+    container,
+    database,
+    operations,
+    ports,
+    remembrance,
+    swarm_operations,
+)
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import settings as site_settings
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import REQUIRED_IF, argument_spec, specification
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import (
+    REQUIRED_IF,
+    argument_spec,
+    specification,
+    swarm_options,
+)
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import hide
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.rows_options import (
     settings_arguments,
@@ -243,15 +256,20 @@ class _Look:
             result, _before, _after = operations.withdraw(engine, spec, params["state"], params["purge"], write=False)
             return list(result.actions)
         self.secrets |= {value for value in spec.secrets if len(value) >= 8}
+        if params["engine"] == "swarm":
+            wished = specification(params)
+            done, _before, _after = swarm_operations.converge(engine, wished, swarm_options(params, wished), write=False, patient=False)
+            self.known[register] = {"port": done.port, "upstreams": done.upstreams}
+            return list(done.actions)
         state = ports.read_state(spec.directory)
         if state.port is None and not engine.ids_of(spec.container):
-            self.known[register] = {"port": 0}
+            self.known[register] = {"port": 0, "upstreams": ["127.0.0.1:0"]}
             return ["not there yet"]
         observed, waiting = container.observe(engine, spec), None
         if spec.image_change == "keep":
             spec, observed, waiting = container.hold(spec, observed)
         plan = container.diff(spec, observed, lambda: container.others_ports(engine, spec))
-        self.known[register] = {"port": plan.port}
+        self.known[register] = {"port": plan.port, "upstreams": [f"127.0.0.1:{plan.port}"]}
         if waiting:
             self.found.notes.append(f"runs on with its image; {waiting} waits for an upgrade")
         if plan.changed:

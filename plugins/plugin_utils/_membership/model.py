@@ -24,7 +24,7 @@ from .errors import MembershipError, Problem
 from .names import balancer_domain, hostname, inside, light, server_host
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
-from .rules import check_meaning, default_layers, layers, mapping, only_host, smtp_layers
+from .rules import check_meaning, default_layers, host_of, layers, mapping, smtp_layers
 from .shape import check_shape
 
 
@@ -129,7 +129,6 @@ class _Normaliser:
         self.today = today
         self.domain = _dns(root["cooperative"]["domain"])
         self.hosts = mapping(root.get("container_hosts"))
-        self.only_host = only_host(root)
         self.targets: dict[str, dict[str, Any]] = {}
         self.sold: dict[str, list[str]] = {}
         for name, service in mapping(root.get("services")).items():
@@ -145,7 +144,7 @@ class _Normaliser:
             return self.accounts(service_id, raw, owner)
         tier = raw["tier"]
         found = [layer for _path, layer in layers(self.root, service_id)]
-        host = self.first(found, "container_host", self.only_host)
+        host = host_of(self.root, service_id)
         subdomain = f"{raw.get('subdomain', service_id)}.{self.domain}"
         domains = [_dns(name) for name in raw.get("domains", ())]
         former = [_dns(name) for name in raw.get("former_domains", ())]
@@ -334,7 +333,10 @@ class _Normaliser:
             return None
         return {"amount": raw["price"]["amount"], "currency": raw["price"].get("currency"), "per": raw["price"].get("per", "month")}
 
-    def place(self, host: str) -> dict[str, Any]:
+    def place(self, host: str | None) -> dict[str, Any]:
+        """Where it is, and the addresses that its names lead to; nothing while it has no place."""
+        if host is None:
+            return {"container_host": None, "address": None, "address6": None}
         return {"container_host": host, "address": self.hosts[host]["address"], "address6": _canonical(self.hosts[host].get("address6"))}
 
     def smtp(self, service_id: str, title: str, own_name: str) -> dict[str, Any] | None:

@@ -20,8 +20,14 @@ import yaml
 from .errors import Problem, show
 
 PLUGIN_NAME = "meet.coop.members"
-SECTIONS = ("container_hosts", "members", "clients", "services")
-ENTRY = {"container_hosts": "container host", "members": "member", "clients": "client", "services": "service"}
+SECTIONS = ("container_hosts", "members", "clients", "services", "placement")
+ENTRY = {
+    "container_hosts": "container host",
+    "members": "member",
+    "clients": "client",
+    "services": "service",
+    "placement": "place of",
+}
 
 NOT_MEMBERSHIP = ("overrides", "support", "incidents", "maintenance")
 """Folders beside a membership file that hold other files."""

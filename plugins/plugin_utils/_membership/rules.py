@@ -84,6 +84,22 @@ def smtp_layers(root: dict[str, Any], service_id: str) -> list[tuple[Path, dict[
     return found
 
 
+AUTO = "auto"
+"""In place of a container host: the one that the section placement names."""
+
+
+def stated_host(root: dict[str, Any], service_id: str) -> str | None:
+    """What the file says of a service's container host, C(auto) included; None where it says nothing and there are several."""
+    found = next((layer["container_host"] for _path, layer in layers(root, service_id) if "container_host" in layer), None)
+    return text(found) or only_host(root)
+
+
+def host_of(root: dict[str, Any], service_id: str) -> str | None:
+    """The container host of a service that has a site; None while it has no place."""
+    stated = stated_host(root, service_id)
+    return text(mapping(root.get("placement")).get(service_id)) if stated == AUTO else stated
+
+
 def only_host(root: dict[str, Any]) -> str | None:
     """The container host, when there is just one."""
     hosts = list(mapping(root.get("container_hosts")))
@@ -132,6 +148,7 @@ class Checker:
         self.check_cooperative()
         self.check_defaults()
         self.check_hosts()
+        self.check_placement()
         self.check_members()
         self.check_clients()
         for service_id, service in self.services.items():
@@ -175,6 +192,8 @@ class Checker:
         groups: dict[str, str] = {}
         for name, host in self.hosts.items():
             path = ("container_hosts", name)
+            if name == AUTO:
+                self.bad(path, "is what services write that have their place from placement; call the host something else")
             group = re.sub(r"[^a-z0-9]", "_", name)
             if group in groups:
                 self.bad(path, f"its group on_{group} is also that of {show(groups[group])}; rename one of the two hosts")
@@ -194,6 +213,23 @@ class Checker:
                         (*path, key), f"{show(value)} is not an IPv{'4' if key == 'address' else '6'} address; write one such as {example}"
                     )
             self.check_connection((*path, "connection"), host.get("connection"))
+
+    def check_placement(self) -> None:
+        for name, host in mapping(self.root.get("placement")).items():
+            path = ("placement", name)
+            service = mapping(self.services.get(name))
+            if name not in self.services:
+                self.bad(path, f"there is no service {show(name)}; remove the line")
+            elif service.get("tier") == "accounts":
+                self.bad(path, f"service {show(name)} has no site of its own, it is where its instance is; remove the line")
+            elif stated_host(self.root, name) != AUTO:
+                self.bad(path, f"service {show(name)} says itself where it is; write container_host: auto there, or remove this line")
+            if host == AUTO or (isinstance(host, str) and host not in self.hosts):
+                self.bad(path, f"container host {show(host)} is not among container_hosts; {self.choose(list(self.hosts))}")
+        for name, service in self.services.items():
+            sited = mapping(service).get("tier") != "accounts" and mapping(service).get("state") != "absent"
+            if sited and stated_host(self.root, name) == AUTO and host_of(self.root, name) is None:
+                self.warn(("services", name), "has no place yet, and is left out until it has: ansible-playbook meet.coop.placement")
 
     def check_person_dates(self, path: Path, owner: dict[str, Any]) -> None:
         joined = self.check_day((*path, "joined"), owner.get("joined"))
@@ -396,7 +432,7 @@ class Checker:
         return f"write {shown}" if len(names) == 1 else f"write one of {shown}"
 
     def check_host_known(self, path: Path, name: object) -> None:
-        if isinstance(name, str) and name not in self.hosts:
+        if isinstance(name, str) and name not in self.hosts and name != AUTO:
             self.bad(path, f"container host {show(name)} is not among container_hosts; {self.choose(list(self.hosts))}")
 
     def check_image(self, path: Path, image: object) -> None:

@@ -178,7 +178,7 @@ def _placeholder(kind: str, register: str, arguments: Mapping[str, Any]) -> dict
     if kind == "instance_secrets":
         return {"secrets": {name: mark(register, "secrets", name) for name in arguments["secrets"]}}
     if kind == "greenlight_container":
-        return {"port": mark(register, "port"), "image_waiting": ""}
+        return {"port": mark(register, "port"), "upstreams": mark(register, "upstreams"), "image_waiting": ""}
     if kind == "oidc_check":
         return {"logout_path": mark(register, "logout_path")}
     if kind == "greenlight_user":

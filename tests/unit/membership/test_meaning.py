@@ -339,3 +339,20 @@ def test_an_image_of_its_own_may_come_from_the_defaults(tmp_path: pathlib.Path, 
     (tmp_path / "overrides" / "all").mkdir(parents=True)
     one = changed(defaults__branding={"overrides": "overrides/all"})
     assert built(one).services["rosa"]["branding"]["overrides"] == str(tmp_path / "overrides" / "all")
+
+
+def test_a_place_comes_from_placement_where_the_service_says_auto() -> None:
+    hosts = {name: {"address": f"203.0.113.{number}"} for number, name in enumerate(("host1", "host2"), 1)}
+    auto = {"container_hosts": hosts, "defaults__container_host": "auto", "services__cafe__container_host": "host1"}
+    unplaced = built(changed(**auto))
+    assert unplaced.services["rosa"]["container_host"] is None
+    assert [warning for warning in unplaced.warnings if "has no place yet" in warning and '"rosa"' in warning]
+    placed = built(changed(**auto, placement={"rosa": "host2"}))
+    assert (placed.services["rosa"]["container_host"], placed.services["rosa"]["address"]) == ("host2", "203.0.113.2")
+    assert not [warning for warning in placed.warnings if "place" in warning]
+    assert lines(changed(**auto, placement={"rosa": "host9", "nobody": "host1", "cafe": "host2"})) == [
+        'place of "rosa": container host "host9" is not among container_hosts; write one of host1, host2',
+        'place of "nobody": there is no service "nobody"; remove the line',
+        'place of "cafe": service "cafe" says itself where it is; write container_host: auto there, or remove this line',
+    ]
+    assert "call the host something else" in lines(changed(container_hosts={"auto": {"address": "203.0.113.1"}}))[0]
