@@ -98,7 +98,7 @@ def test_the_role_welcomes_and_says_goodbye(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_verification_asks_a_host_about_backups(tmp_path: pathlib.Path) -> None:
-    """The program of role verify: the newest drill that was good, the newest backup of that instance, and nothing where nothing can be read."""
+    """The newest drill that was good and the newest backup of that instance; what cannot be read says nothing."""
     variables = yaml.safe_load((ansible.ROOT / "roles" / "verify" / "vars" / "main.yml").read_text())
     status, drills = tmp_path / "status.json", tmp_path / "drills"
     drills.mkdir()
