@@ -70,8 +70,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     coop.items(vault={"holders": [holder], "name": LONG, "renew_by": "2026-03-01"}, domain__meet={"holders": [holder, welcome_rosa()]})
     coop.run()
     found["handover"] = coop.out
-    example = base / "example"
-    shutil.copytree(ROOT / "inventories" / "example", example)
     found.update(of_the_example(base))
     return found
 
