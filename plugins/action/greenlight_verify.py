@@ -40,7 +40,8 @@ class ActionModule(ControllerAction):
         except CoopError as error:
             raise CoopError(f"{params['hostname']}: {error}") from error
         failed = [f"{outcome.check}: {outcome.detail}" for outcome in outcomes if outcome.result == "failed"]
-        result.update(checks=[vars(outcome) for outcome in outcomes], table=table(outcomes), ok=not failed)
+        result.update(checks=[vars(outcome) for outcome in outcomes], table=table(outcomes), ok=not failed,
+                      certificate_until=verification.certificate_until)  # fmt: skip
         if failed and params["fail"]:
             result.update(failed=True, msg=f"{params['hostname']} does not keep what was promised: " + "; ".join(failed))
         return result

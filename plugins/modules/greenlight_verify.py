@@ -195,6 +195,11 @@ table:
   returned: always
   type: list
   elements: str
+certificate_until:
+  description: The day on which the certificate of O(hostname) ends; null when it was not seen.
+  returned: when verified
+  type: str
+  sample: "2027-02-21"
 hostname:
   description: The name verified.
   returned: always

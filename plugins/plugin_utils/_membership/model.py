@@ -64,6 +64,11 @@ def _canonical(address: str | None) -> str | None:
     return None if address is None else str(ipaddress.ip_address(address))
 
 
+def _limits(found: Sequence[dict[str, Any]], tier: str) -> dict[str, Any]:
+    """The limits of the nearest layers, over those of the tier."""
+    return _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier])
+
+
 def _dns(name: str) -> str:
     return hostname(name)[0] or name
 
@@ -97,6 +102,7 @@ def _owner(kind: str, owner_id: str, raw: dict[str, Any], today: datetime.date) 
         "support": None,
         "sold_by": raw.get("sold_by"),
         "website": raw.get("website"),
+        "language": raw.get("language"),
         "evidence": {
             key: raw["evidence"].get(key) for key in ("country", "form", "register", "number", "document", "checked", "checked_by")
         }
@@ -199,7 +205,7 @@ class _Normaliser:
             },
             "term": None,
             "price": self.price(raw),
-            "limits": _overlaid([mapping(layer.get("limits")) for layer in found], defaults.LIMITS[tier]),
+            "limits": {key: value for key, value in _limits(found, tier).items() if key != "decided_by"},
             "fair_use": _overlaid([mapping(layer.get("fair_use")) for layer in found], defaults.FAIR_USE),
             "record": raw.get("record", False),
             "server": self.server(service_id, raw, subdomain) if "server" in raw else None,
@@ -317,8 +323,7 @@ class _Normaliser:
             return rooms
         instance = own["instance"]
         tier = self.root["services"][instance]["tier"]
-        every = [mapping(layer.get("limits")) for _path, layer in layers(self.root, instance)]
-        return _overlaid(every, defaults.LIMITS[tier])["rooms_per_account"]
+        return _limits([layer for _path, layer in layers(self.root, instance)], tier)["rooms_per_account"]
 
     def term(self, raw: dict[str, Any]) -> dict[str, Any]:
         """From when until when, both days included, and what that means today: C(ahead), C(running) or C(over)."""

@@ -287,4 +287,21 @@ def references(root: Map) -> list[Reference]:
         add((*path, "left_by"), raw.get("left_by"), its.left)
         for place, entry in (*_entries(raw, "suspended", path), *_entries(raw, "changes", path)):
             add((*place, "decided_by"), entry.get("decided_by"), day(entry.get("from")))
+    found.extend(_limit_references(root))
     return found
+
+
+def _limit_references(root: Map) -> Iterator[Reference]:
+    """Every decision that limits name, wherever they stand."""
+    own = root.get("defaults") or {}
+    places: list[_Path] = [("defaults",)]
+    places += [("defaults", "tiers", tier) for tier in own.get("tiers") or {}]
+    places += [("services", name) for name in root.get("services") or {}]
+    for path in places:
+        node: Any = root
+        for step in (*path, "limits"):
+            node = (node or {}).get(step)
+        number = (node or {}).get("decided_by")
+        if isinstance(number, str):
+            file, line = where(root, (*path, "limits", "decided_by"))
+            yield Reference(number, file, line, label((*path, "limits", "decided_by")), None)

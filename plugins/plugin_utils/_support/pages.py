@@ -22,6 +22,12 @@ LANGUAGES = ("en", "es", "ca", "de", "fr")
 _FOLDER = os.path.dirname(__file__)
 
 
+def nearest(code: str) -> str:
+    """The language that there are texts in for a locale such as C(pt_BR) or C(de-AT); English where there are none."""
+    found = code.replace("-", "_").partition("_")[0].lower()
+    return found if found in LANGUAGES else "en"
+
+
 @functools.cache
 def catalogue(language: str) -> gettext.NullTranslations:
     """The texts of a language; English where there is none."""
@@ -46,6 +52,11 @@ def _environment(language: str) -> jinja2.Environment:
 def render(name: str, language: str, values: Mapping[str, Any]) -> str:
     """A page from its template."""
     return _environment(language).get_template(f"{name}.html.j2").render(language=language, **values)
+
+
+def style(accent: str = "") -> str:
+    """The style of every page, as an element; C(accent) is a colour of whose page it is."""
+    return _environment("en").get_template("style.html.j2").render(accent=accent)
 
 
 def local(value: datetime.datetime, zone: zoneinfo.ZoneInfo) -> str:

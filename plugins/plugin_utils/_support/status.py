@@ -29,6 +29,7 @@ class Receipt:
     at: datetime.datetime
     ok: bool
     hostname: str | None
+    raw: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_receipts(folder: str, names: Sequence[str]) -> tuple[dict[str, Receipt]
             at = instant(raw["at"])
             if at is None or not isinstance(raw["ok"], bool):
                 raise ValueError
-            found[name] = Receipt(at, raw["ok"], raw.get("hostname"))
+            found[name] = Receipt(at, raw["ok"], raw.get("hostname"), raw)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -71,11 +72,15 @@ def services(
     at: datetime.datetime,
     stale: datetime.timedelta,
     hidden: Sequence[str],
+    accounts: bool = False,
 ) -> list[Seen]:
-    """Every service that is present and has a site of its own, by title; C(stale) is how long a receipt is believed."""
+    """Every service that is present and has a site of its own, by title; C(stale) is how long a receipt is believed.
+
+    With C(accounts) those too that are accounts on another's site.
+    """
     found = []
     for name, service in membership.services.items():
-        if service["state"] != "present" or service["tier"] == "accounts" or name in hidden:
+        if service["state"] != "present" or (service["tier"] == "accounts" and not accounts) or name in hidden:
             continue
         receipt = receipts.get(name)
         fresh = receipt is not None and at - receipt.at <= stale

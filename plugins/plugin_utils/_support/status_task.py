@@ -112,7 +112,7 @@ class StatusTask:
         seen = services(membership, receipts, planned, incidents, self.at, stale, self.params["hidden"])
         folder = self.params["directory"]
         files = self.files(membership, seen, planned, incidents)
-        unwanted = [name for name in _listed(folder) if _PAGE.match(name) and name not in files]
+        unwanted = [name for name in listed(folder) if _PAGE.match(name) and name not in files]
         wanted = {os.path.join(folder, name): text for name, text in files.items()}
         counts = {state: sum(one.state == state for one in seen) for state in STATES}
         return {
@@ -286,7 +286,7 @@ class StatusTask:
         return calendar.render(f"{cooperative['name']}: {said('Maintenance')}", f"{cooperative['name']}//status_page", events)
 
 
-def _listed(folder: str) -> list[str]:
+def listed(folder: str) -> list[str]:
     """Names in a folder; none when there is no such folder."""
     try:
         return sorted(os.listdir(folder))

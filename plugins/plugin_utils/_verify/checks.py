@@ -95,6 +95,8 @@ class Verification:
         self._timeout = timeout
         self._site = Site(expected.hostname, names, ca_file, timeout)
         self._signed_in: dict[str, Any] | None = None
+        self.certificate_until: str | None = None
+        """The day on which the certificate of the first name ends, once check C(certificate) has seen it."""
 
     # -- each check returns what it saw, or raises CheckFailed ------------------------------------------------
 
@@ -134,8 +136,10 @@ class Verification:
             certificate = site.certificate()
             begins, ends = (ssl.cert_time_to_seconds(certificate[key]) for key in ("notBefore", "notAfter"))
             left = ends - time.time()
+            until = datetime.datetime.fromtimestamp(ends, datetime.timezone.utc).strftime("%Y-%m-%d")
+            if host == self.expected.hostname:
+                self.certificate_until = until
             if left < (ends - begins) / 3:
-                until = datetime.datetime.fromtimestamp(ends, datetime.timezone.utc).strftime("%Y-%m-%d")
                 raise CheckFailed(f"the certificate of {host} ends on {until}: less than a third of its lifetime is left")
             issuer = dict(pair for part in certificate["issuer"] for pair in part).get("commonName", "?")
             seen.append(f"{host}: {int(left // 86400)} days left, by {issuer}")

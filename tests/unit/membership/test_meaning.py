@@ -90,6 +90,7 @@ def test_owner_and_cooperative() -> None:
         "support": {"producer": "agaric", "name": "Agaric", "page": None, "email": None, "hours": None},
         "sold_by": "agaric",
         "website": None,
+        "language": None,
         "evidence": {},
     }
     assert found.owners["rosa"]["supported_by"] == "agaric" and found.owners["rosa"]["evidence"]["number"] == "B-1"
