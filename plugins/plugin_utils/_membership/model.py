@@ -440,7 +440,11 @@ def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Memb
             "contact": {"name": raw["contact"]["name"], "email": raw["contact"]["email"]},
         },
         container_hosts={
-            name: {"address": host["address"], "address6": _canonical(host.get("address6")), "connection": _plain(host.get("connection", {}))}
+            name: {
+                "address": host["address"],
+                "address6": _canonical(host.get("address6")),
+                "connection": _plain(host.get("connection", {})),
+            }
             for name, host in normaliser.hosts.items()
         },
         owners=owners,
