@@ -157,6 +157,9 @@ def collection_pages(folder: pathlib.Path) -> None:
     # Its index speaks of a site of many collections.
     for name in ("index.rst", "environment_variables.rst"):
         (folder / name).unlink(missing_ok=True)
+    for path in folder.glob("*.rst"):
+        # The theme has a table of contents beside each page, and refuses a second one, in red.
+        path.write_text(re.sub(r"^\.\. contents::\n(?: +.*\n)*", "", path.read_text(), flags=re.MULTILINE))
     for kind, title in KINDS.items():
         names = sorted(path.stem for path in folder.glob(f"*_{kind}.rst"))
         if names:
