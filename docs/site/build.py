@@ -19,6 +19,7 @@ import sys
 import urllib.parse
 
 import yaml
+from sphinx_antsibull_ext import assets
 
 from docs.site import reference
 
@@ -48,6 +49,10 @@ def lay_out(source: pathlib.Path) -> None:
     source.mkdir(parents=True, exist_ok=True)
     shutil.copy(DOCS / "site" / "conf.py", source / "conf.py")
     shutil.copytree(DOCS / "site" / "static", source / "static")
+    # The colours of tables of options follow the theme that the reader chose, as the rest does.
+    with (source / "static" / "site.css").open("ab") as styles:
+        for theme, scheme in (("light", "default"), ("dark", "default-dark")):
+            styles.write(assets.get_color_scheme_content(scheme).replace(b":root", f'body[data-theme="{theme}"]'.encode()))
     pages = sorted(path.name for path in DOCS.glob("*.md"))
     for name in pages:
         text = rewrite((DOCS / name).read_text(), DOCS / name)
@@ -157,6 +162,9 @@ def collection_pages(folder: pathlib.Path) -> None:
     # Its index speaks of a site of many collections.
     for name in ("index.rst", "environment_variables.rst"):
         (folder / name).unlink(missing_ok=True)
+    for path in folder.glob("*.rst"):
+        # The theme has a table of contents beside each page, and refuses a second one, in red.
+        path.write_text(re.sub(r"^\.\. contents::\n(?: +.*\n)*", "", path.read_text(), flags=re.MULTILINE))
     for kind, title in KINDS.items():
         names = sorted(path.stem for path in folder.glob(f"*_{kind}.rst"))
         if names:

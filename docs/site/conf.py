@@ -27,6 +27,8 @@ html_copy_source = False
 myst_heading_anchors = 5
 myst_enable_extensions = ["attrs_inline", "deflist"]
 highlight_language = "none"
+# For who chose no theme: that of the system.
+antsibull_ext_color_scheme = "default-autodark"
 
 ANSIBLE = "https://docs.ansible.com/ansible/latest"
 # What antsibull-docs refers to in Ansible's own documentation. Its labels (intersphinx) would have to be fetched for each build.

@@ -63,6 +63,8 @@ def _name(path: tuple[str, ...]) -> str:
 
 def _field(schema: Schema, path: tuple[str, ...], part: Schema, required: bool, written: dict[str, tuple[str, ...]]) -> Iterator[str]:
     field, shared = _resolved(schema, part)
+    if "items" in field:
+        field["items"], _name_of_items = _resolved(schema, field["items"])
     # Three depths of headings carry the navigation; what is deeper has its whole name anyway.
     depth = min(len([step for step in path if step != "[]"]) + 1, 4)
     yield f"({_anchor(path)})="
@@ -126,8 +128,8 @@ def _kind(field: Schema) -> str:
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind == "array":
             items = field.get("items", {})
-            inside = _kind(items) if "type" in items else "text" if "$ref" in items else ""
-            names.append("list" if not inside or "fields" in inside else f"list of {inside}")
+            inside = _kind(items)
+            names.append(f"list of {inside}" if inside else "list")
         elif kind == "object":
             names.append("fields" if field.get("properties") else "fields by a name of your own")
         else:
