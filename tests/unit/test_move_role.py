@@ -20,7 +20,7 @@ PROGRAMS = pathlib.Path(sys.executable).parent
 
 # What carries data or only asks is not what is tried here.
 STILL = ("carry", "certificates", "ready", "first", "tidy", "names", "learn")
-STAND_IN = '''
+STAND_IN = """
 # Two container hosts in a folder: what is written down there, what their edges show and what runs. host2 is silent from a step on.
 import json, pathlib
 from ansible.errors import AnsibleConnectionFailure
@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
         if kind == "greenlight_restore":
             (host / "instances" / "rosa" / "secrets.json").write_text("{}")
         return {"changed": True, "secrets": {}}
-'''
+"""
 MODULES = (
     "move_record", "caddy_info", "caddy_route", "greenlight_container", "greenlight_restore", "greenlight_settings", "instance_secrets",
     "greenlight_backup",
@@ -150,6 +150,7 @@ def said(world: pathlib.Path, host: str) -> tuple[str, str]:
     return state, route.read_text() if route.exists() else ""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 @pytest.mark.parametrize(
     "step",
@@ -169,6 +170,7 @@ def test_until_the_new_host_counts_the_old_place_is_opened_again(world: pathlib.
     assert code == 0 and (said(world, "host1"), said(world, "host2")) == (("left", "relay"), ("arrived", "open")), output
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 @pytest.mark.parametrize("step", ["Write down that from now on this place counts", "Open the instance's names to the world"])
 def test_from_then_on_it_waits_for_the_new_host_or_is_given_up(world: pathlib.Path, step: str, done: bool) -> None:
