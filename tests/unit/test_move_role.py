@@ -126,7 +126,8 @@ def world(tmp_path: pathlib.Path) -> pathlib.Path:
     variables = {
         "coop_service": service, "coop_owner": {}, "coop_cooperative": {"id": "meet", "domain": "meet.test"},
         "move_prove": False, "move_checks": [], "move_snapshot_taken": "1c98", "move_all": True,
-        "move_running_image": "greenlight:v3", "move_image": "greenlight:v3", "move_receipts_directory": str(tmp_path / "receipts"), "world": str(tmp_path / "world"), "move_wait": 20,
+        "move_running_image": "greenlight:v3", "move_image": "greenlight:v3",
+        "move_receipts_directory": str(tmp_path / "receipts"), "world": str(tmp_path / "world"), "move_wait": 20,
     }  # fmt: skip
     groups = {"container_hosts": {"hosts": machines}, "coop_services": {"hosts": {"rosa": {**local, **variables}}}}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"children": groups, "vars": {"world": str(tmp_path / "world")}}}))
