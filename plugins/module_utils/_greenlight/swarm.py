@@ -237,7 +237,8 @@ def redis_service(spec: Spec, swarm: Swarm, replicas: int = 1) -> dict[str, Any]
         "ReadOnly": True,
         "Mounts": [{"Type": "tmpfs", "Target": "/data", "TmpfsOptions": {"SizeBytes": 1024**2}}],
         "Secrets": [_secret(name, PASSWORD_FILE, "999")],
-        "Healthcheck": _health(["CMD-SHELL", REDIS_HEALTH], 60, 5, 10),
+        # Swarm tells nobody of it before the first good answer, and Greenlight waits for that.
+        "Healthcheck": _health(["CMD-SHELL", REDIS_HEALTH], 10, 5, 10),
     }
     body["TaskTemplate"]["Resources"] = _resources(spec.redis_memory, 0.5, 64)
     return body
