@@ -402,7 +402,8 @@ port:
   sample: 5100
 upstreams:
   description:
-    - Where the instance may answer. With O(engine=swarm), every node that may run it, of which one does.
+    - Where the instance may answer. With O(engine=swarm), every node that may run it, of which one does. A node that is
+      away for the moment is among them, so that the edge need not be told.
     - Empty for an instance that is not present.
   returned: success
   type: list

@@ -65,6 +65,8 @@ def test_migrations_are_answered_before_anything_is_proxied() -> None:
         {"hosts": ["{http.request.host}.example"]},
         {"upstream": None},
         {"upstream": "host"},
+        {"upstream": None, "upstreams": ["127.0.0.1:1", "host"]},
+        {"upstreams": ["127.0.0.1:2"]},
         {"upstream": "unix//run/x.sock"},
         {"handlers": []},
         {"static": {"/x/*": "/srv"}},
@@ -160,3 +162,17 @@ def test_a_route_waits_as_long_as_it_is_told() -> None:
     assert waits(route("a")) == {"5s"} and waits(route("a", patience=120)) == {"120s"}
     with pytest.raises(RouteError, match="patience 601 is not between 0 and 600 seconds"):
         route("a", patience=601)
+
+
+def test_one_of_several_places_is_told_by_its_health() -> None:
+    def proxy(**options: Any) -> dict[str, Any]:
+        handle = make_route("a", ["a.example"], **options).as_config()["handle"][0]["routes"][-1]["handle"]
+        found: dict[str, Any] = handle[0]
+        return found
+
+    several = proxy(upstreams=["10.0.0.1:5100", "10.0.0.2:5100", "10.0.0.1:5100"])
+    assert several["upstreams"] == [{"dial": "10.0.0.1:5100"}, {"dial": "10.0.0.2:5100"}]
+    assert several["health_checks"]["active"]["headers"]["Host"] == ["a.example"]
+    # One place is looked at by nobody: it is what it was.
+    assert proxy(upstreams=["10.0.0.1:5100"]) == proxy(upstream="10.0.0.1:5100")
+    assert "health_checks" not in proxy(upstream="10.0.0.1:5100")

@@ -166,8 +166,8 @@ def test_the_port_stays_and_is_nobody_elses() -> None:
 
 
 def test_upstreams_are_the_nodes_that_may_run_it() -> None:
-    away = {**NODE, "ID": "node-2", "Status": {"State": "ready", "Addr": "10.0.0.2"}}
-    observed = replace(EMPTY, nodes=(away, NODE), own_id="node-1", own_address="10.0.0.9")
+    away = {**NODE, "ID": "node-2", "Status": {"State": "down", "Addr": "10.0.0.2"}}
+    observed = replace(EMPTY, nodes=(NODE,), places=(away, NODE), own_id="node-1", own_address="10.0.0.9")
     assert swarm.upstreams(observed, 5105) == ["10.0.0.2:5105", "10.0.0.9:5105"]
 
 

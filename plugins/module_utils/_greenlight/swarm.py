@@ -102,6 +102,8 @@ class Observed:
     """Names and ids of the secrets of this instance."""
     nodes: tuple[Inspected, ...] = ()
     """Nodes that may run it now."""
+    places: tuple[Inspected, ...] = ()
+    """Nodes that may run it at any time, those that are away at the moment too."""
     labelled: int = 0
     state: ports.State = ports.State()
     ca_digest: str | None = None
@@ -235,7 +237,8 @@ def redis_service(spec: Spec, swarm: Swarm, replicas: int = 1) -> dict[str, Any]
         "ReadOnly": True,
         "Mounts": [{"Type": "tmpfs", "Target": "/data", "TmpfsOptions": {"SizeBytes": 1024**2}}],
         "Secrets": [_secret(name, PASSWORD_FILE, "999")],
-        "Healthcheck": _health(["CMD-SHELL", REDIS_HEALTH], 60, 5, 10),
+        # Swarm tells nobody of it before the first good answer, and Greenlight waits for that.
+        "Healthcheck": _health(["CMD-SHELL", REDIS_HEALTH], 10, 5, 10),
     }
     body["TaskTemplate"]["Resources"] = _resources(spec.redis_memory, 0.5, 64)
     return body
@@ -305,6 +308,7 @@ def observe(engine: Engine | None, spec: Spec, swarm: Swarm) -> Observed:
         network=engine.network(network_name(spec)),
         secrets={one["Spec"]["Name"]: one["ID"] for one in engine.get("/secrets", filters=filters)},
         nodes=tuple(one for one in fit if swarm.node in (None, one["Description"]["Hostname"])),
+        places=tuple(one for one in labelled if swarm.node in (None, one["Description"]["Hostname"])),
         labelled=len(labelled),
         state=state,
         ca_digest=ca_digest,
@@ -340,8 +344,8 @@ def port_of(service: Inspected | None) -> int | None:
 
 
 def upstreams(observed: Observed, port: int | None) -> list[str]:
-    """Where the instance may serve: each node that may run it now, with the port."""
-    addresses = sorted(address(one, observed) for one in observed.nodes)
+    """Where the instance may serve: each node that may run it, with the port. One that is away at the moment comes back."""
+    addresses = sorted(address(one, observed) for one in observed.places)
     return [f"{one}:{port}" for one in addresses if one and port]
 
 
