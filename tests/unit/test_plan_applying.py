@@ -176,3 +176,12 @@ def test_what_was_done_in_words() -> None:
         "d: left to its role: the pool did not take its tenant",
     ]
     assert applied([{"failed": True, "msg": "no\nPython"}, {"skipped": True}], ["a"])[1] == "a: left to its role: no Python"
+
+
+def test_a_mail_account_that_is_down_is_told_and_nobody_is_to_be_mailed(tmp_path: pathlib.Path) -> None:
+    """Its options are those of a task, most of them left out."""
+    step = {"module": "greenlight_reset_mail", "register": None, "arguments": {"hostname": "a.example", "emails": [["ana@a.example"]]}}
+    one = instance(tmp_path, "one", step)
+    assert carry_out([one], "after")[0].mails == [{"hostname": "a.example", "emails": ["ana@a.example"]}]
+    (done,) = carry_out([{**one, "checks": [{"smtp": {"server": "127.0.0.1", "port": 1, "sender_email": "m@a.example"}}]}], "after")
+    assert done.failed is not None and done.failed.startswith("invitation: ") and "cannot be reached" in done.failed and done.mails == []

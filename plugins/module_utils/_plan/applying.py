@@ -282,7 +282,8 @@ class _Work:
             return []
         # Greenlight says yes before it sends: with a mail account that is down the link would be lost.
         for given in fill(self.instance.get("checks") or [], self.known):
-            _smtp.check(given["smtp"], given.get("ca_file"), given.get("timeout") or 10)
+            account = _validated(_CHECK, given, None)
+            _smtp.check(account["smtp"], account["ca_file"], account["timeout"])
         self.done.mails.append({**params, "emails": emails})
         return []
 
@@ -336,6 +337,12 @@ class _Work:
         return [f"{path} written"]
 
 
+_CHECK: dict[str, Any] = {
+    "smtp": {**_smtp.SMTP_ACCOUNT, "required": True},
+    "ca_file": {"type": "path"},
+    "timeout": {"type": "int", "default": 10},
+}
+"""Options of smtp_check."""
 _DOERS: dict[str, Callable[[_Work, Mapping[str, Any], str], list[str]]] = {
     "instance_secrets": _Work.secrets_kept,
     "greenlight_database": _Work.database,
