@@ -211,8 +211,10 @@ def test_in_a_wave_everybody_gives_the_lock_back(strategy: str, tmp_path: pathli
             {"meet.coop.run_lock": lock},
             {"block": [{"ansible.builtin.fail": {"msg": "broken"}, "when": "inventory_hostname == 'b'"}],
              "rescue": [{"ansible.builtin.fail": {"msg": "taken back"}}]},
+            {"meet.coop.run_lock": {**lock, "state": "absent"}},
         ],
-        "always": [{"meet.coop.run_lock": {**lock, "state": "absent"}}],
+        "rescue": [{"meet.coop.run_lock": {**lock, "state": "absent"}},
+                   {"ansible.builtin.fail": {"msg": "{{ ansible_failed_result.msg }}"}}],
     }  # fmt: skip
     wave = {"serial": 2, "max_fail_percentage": 0} if strategy == "linear" else {"strategy": "ansible.builtin.free"}
     book = tmp_path / "upgrade.yml"
