@@ -81,11 +81,21 @@ EXAMPLES = r"""
     - name: Upgrade it
       ansible.builtin.include_role:
         name: meet.coop.upgrade
-  always:
+
     - name: Let others at it again
       meet.coop.run_lock:
         name: sunflower
         state: absent
+  rescue:
+    # Not in an always: after one, Ansible forgets max_fail_percentage.
+    - name: Let others at it again after a failure
+      meet.coop.run_lock:
+        name: sunflower
+        state: absent
+
+    - name: Fail as it did
+      ansible.builtin.fail:
+        msg: "{{ ansible_failed_result.msg }}"
 """
 
 RETURN = r"""

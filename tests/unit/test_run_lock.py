@@ -200,3 +200,27 @@ def test_a_run_is_alive_until_its_process_ends() -> None:
 def test_a_place_that_cannot_be_written_is_named() -> None:
     with pytest.raises(CoopError, match="/proc/locks cannot be used for locks"):
         _run_lock.take("/proc/locks", "sunflower", "a", "a", 60)
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_in_a_wave_everybody_gives_the_lock_back(strategy: str, tmp_path: pathlib.Path) -> None:
+    """The shape of the playbooks: a service that fails ends the wave, with nothing left locked; those that come after are not touched."""
+    lock = {"name": "{{ inventory_hostname }}", "directory": str(tmp_path / "locks")}
+    work = {
+        "block": [
+            {"meet.coop.run_lock": lock},
+            {"block": [{"ansible.builtin.fail": {"msg": "broken"}, "when": "inventory_hostname == 'b'"}],
+             "rescue": [{"ansible.builtin.fail": {"msg": "taken back"}}]},
+            {"meet.coop.run_lock": {**lock, "state": "absent"}},
+        ],
+        "rescue": [{"meet.coop.run_lock": {**lock, "state": "absent"}},
+                   {"ansible.builtin.fail": {"msg": "{{ ansible_failed_result.msg }}"}}],
+    }  # fmt: skip
+    wave = {"serial": 2, "max_fail_percentage": 0} if strategy == "linear" else {"strategy": "ansible.builtin.free"}
+    book = tmp_path / "upgrade.yml"
+    book.write_text(json.dumps([{"hosts": "all", "gather_facts": False, **wave, "tasks": [work]}]))
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "a,b,c", "-c", "local", str(book)]
+    done = subprocess.run(command, cwd=ansible.ROOT, env=ansible.environment(), text=True, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 2 and "taken back" in done.stdout, done.stdout
+    assert ("\nc " in done.stdout.partition("PLAY RECAP")[2]) == (strategy == "free"), done.stdout
+    assert list((tmp_path / "locks").glob("*.json")) == []
