@@ -88,7 +88,7 @@ at:
   returned: success
   type: str
   sample: "2026-03-04T12:00:00Z"
-items:
+held:
   description: Everything that somebody holds, as in the file.
   returned: success
   type: list

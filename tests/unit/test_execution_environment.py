@@ -34,7 +34,7 @@ def imported() -> set[str]:
             if isinstance(node, ast.Import):
                 found |= {name.name.split(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
-                found.add(str(node.module).split(".")[0])
+                found.add(str(node.module).split(".", maxsplit=1)[0])
     return found - set(sys.stdlib_module_names) - OF_ANSIBLE - ON_HOSTS
 
 

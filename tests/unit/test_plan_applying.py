@@ -131,8 +131,9 @@ def test_routes_that_come_together_are_one_change_and_a_bad_one_is_its_own(tmp_p
 
     monkeypatch.setattr(applying, "keep", keep)
     monkeypatch.setattr(Admin, "get", lambda _self, _path: (edge, ""))
-    shared = {"upstream": "127.0.0.1:5000", "admin": str(tmp_path / "none.sock"), "config_file": str(tmp_path / "edge.json"),
-              "handlers": None, "static": {}, "state": "present", "trusted_proxies": [], "body_limit": 1, "patience": 5}  # fmt: skip
+    shared = {"upstream": None, "upstreams": ["127.0.0.1:5000"], "admin": str(tmp_path / "none.sock"),
+              "config_file": str(tmp_path / "edge.json"), "handlers": None, "static": {}, "state": "present",
+              "trusted_proxies": [], "body_limit": 1, "patience": 5}  # fmt: skip
     routes = Routes()
 
     def open_one(name: str) -> object:

@@ -246,7 +246,7 @@ def test_the_view_never_grows_beyond_the_terminal_and_the_bar_never_goes_back(
             board.end(name)
         view = board.lines(width, height, number + 1)
         assert len(view) <= max(2, height) and all(len(line) <= width for line in view)
-        found = re.search(r"(\d+) %", board.bar(number + 1))
+        found = re.search(r"(\d+) %", board.overall(number + 1))
         assert found
         shares.append(int(found.group(1)))
     assert shares == sorted(shares) and max(shares) <= 100

@@ -63,7 +63,7 @@ class Runs:
         """A run in the midst of its work; it goes on when the file C(go) is there."""
         wait = f"touch {self.path}/{name}.works; until [ -e {self.path}/go ]; do sleep 0.1; done"
         process = self.begin(name, body=[{"ansible.builtin.command": {"argv": ["sh", "-c", wait]}}])
-        until(lambda: (self.path / f"{name}.works").exists(), process)
+        until((self.path / f"{name}.works").exists, process)
         return process
 
 

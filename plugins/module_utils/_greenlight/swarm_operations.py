@@ -201,7 +201,7 @@ def _wait(engine: Engine, spec: Spec, plan: Plan, timeout: float, sleep: Callabl
         if running and state in ("", "completed", "rollback_completed"):
             return running
         now = time.monotonic()
-        lost = next((one for one in current if _state(one) == "pending" and (one["Status"].get("Err") or "")), None)
+        lost = next((one for one in current if _state(one) == "pending" and one["Status"].get("Err")), None)
         homeless = (homeless or now) if lost else None
         if lost and homeless and now - homeless > NO_NODE:
             back = _go_back(engine, service) if state == "updating" else ""

@@ -234,7 +234,7 @@ class _Work:
         return [f"{'change' if before[part] else 'create'} {part} {wish.name}" for part in differs]
 
     def container(self, params: Mapping[str, Any], register: str) -> list[str]:
-        if params["state"] != "present":
+        if params["state"] != "present" or params["engine"] != "docker":
             raise CoopError("only the full run does this")
         spec = specification(params)  # type: ignore[arg-type]
         self.secrets |= {value for value in spec.secrets if len(value) >= 8}
@@ -244,7 +244,7 @@ class _Work:
                 result, _before, _after = operations.converge(engine, spec, write=True)
         finally:
             engine.close()
-        self.known[register] = {"port": result.port}
+        self.known[register] = {"port": result.port, "upstreams": [f"127.0.0.1:{result.port}"]}
         return list(result.actions)
 
     def settings(self, params: Mapping[str, Any], register: str) -> list[str]:

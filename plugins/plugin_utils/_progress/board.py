@@ -150,9 +150,9 @@ class Board:
         ]
         if len(active) > len(shown):
             told.append(f"  and {len(active) - len(shown)} more at work")
-        return [line[: max(1, width)] for line in [*told, self.bar(now, signs)]]
+        return [line[: max(1, width)] for line in [*told, self.overall(now, signs)]]
 
-    def bar(self, now: float, signs: str = "█░") -> str:
+    def overall(self, now: float, signs: str = "█░") -> str:
         """How far the play is with all its members."""
         count = len(self.members)
         share = sum(1.0 if member.failed else member.reached for member in self.members.values()) / count if count else 0.0
@@ -162,8 +162,8 @@ class Board:
         parts = [f"{count} {_hosts(count)}"]
         parts += [f"{changed} changed"] if changed else []
         parts += [f"{failed} failed"] if failed else []
-        bar = signs[0] * full + signs[1] * (24 - full)
-        return f"{bar} {int(share * 100):>3} %  {', '.join(parts)}  {clock(now - self.started)}  {self.play}"
+        reached = signs[0] * full + signs[1] * (24 - full)
+        return f"{reached} {int(share * 100):>3} %  {', '.join(parts)}  {clock(now - self.started)}  {self.play}"
 
 
 @dataclass(frozen=True)

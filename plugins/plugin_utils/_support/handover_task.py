@@ -54,7 +54,7 @@ class HandoverTask:
         return {
             **outputs.bring(wanted, check_mode, private=True),
             "at": zulu(self.at),
-            "items": described,
+            "held": described,
             "alone": alone,
             "due": due,
             "summary": [

@@ -141,7 +141,7 @@ def _pages(reader: pypdf.PdfReader) -> Iterator[str]:
             if operator in (b"k", b"K"):
                 yield "6.2.4.3: CMYK, which is not that of the output intent"
             if operator in (b"Tj", b"TJ"):
-                shown = [one for one in (operands[0] if isinstance(operands[0], ArrayObject) else operands)]
+                shown = list(operands[0] if isinstance(operands[0], ArrayObject) else operands)
                 texts = [one.original_bytes for one in shown if hasattr(one, "original_bytes")]
                 if any(text[place : place + 2] == b"\0\0" for text in texts for place in range(0, len(text), 2)):
                     yield "6.2.11.8: a character that no font here has"

@@ -115,7 +115,7 @@ def test_what_is_due(tmp_path: pathlib.Path) -> None:
 
 def test_who_has_left_does_not_count(tmp_path: pathlib.Path) -> None:
     coop = Handover(tmp_path, members__rosa__left="2026-03-01", services__rosa__state="absent")
-    (domain, _vault) = coop.run()["items"]
+    (domain, _vault) = coop.run()["held"]
     assert (domain["people"], domain["cooperatives"], domain["state"]) == (1, 1, "down")
     assert "not a member now: does not count" in coop.out.read_text()
 
@@ -192,4 +192,4 @@ def test_the_example_is_read() -> None:
     example = pathlib.Path(__file__).resolve().parents[3] / "inventories" / "example"
     params = {name: option.get("default") for name, option in handover_page.ARGUMENT_SPEC.items()}
     found = HandoverTask({**params, "membership": [str(example / "members.yml")], "at": "2026-11-26T00:00:00Z"}).run(True)
-    assert found["alone"] == [] and {one["kind"] for one in found["items"]} == {"domain", "passphrase"}
+    assert found["alone"] == [] and {one["kind"] for one in found["held"]} == {"domain", "passphrase"}
