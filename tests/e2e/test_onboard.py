@@ -215,8 +215,8 @@ def test_no_secret_in_process_lists_or_readable_files(lab: Any, onboarded: Play,
 
 
 LISTENING = {
-    "host1": {("tcp", "*", 80), ("tcp", "*", 443), ("udp", "*", 443), ("tcp", "10.213.0.1", 5432)},
-    "pool": {("tcp", "*", 80), ("tcp", "*", 443), ("udp", "*", 443)},
+    "host1": {("tcp", "*", 80), ("tcp", "*", 443), ("tcp", "10.213.0.1", 5432)},
+    "pool": {("tcp", "*", 80), ("tcp", "*", 443)},
     "node1": {("tcp", "0.0.0.0", 443)},
 }
 """Transport, address and port of what others can reach. 10.213.0.1 is the bridge that containers reach PostgreSQL by."""
