@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.meet.coop.plugins.module_utils import _run_lock
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -224,3 +225,20 @@ def test_in_a_wave_everybody_gives_the_lock_back(strategy: str, tmp_path: pathli
     assert done.returncode == 2 and "taken back" in done.stdout, done.stdout
     assert ("\nc " in done.stdout.partition("PLAY RECAP")[2]) == (strategy == "free"), done.stdout
     assert list((tmp_path / "locks").glob("*.json")) == []
+
+
+@pytest.mark.parametrize("no_log", [False, True, "{{ hidden }}"])
+def test_a_failure_is_told_again_unless_it_may_hold_a_secret(no_log: bool | str, tmp_path: pathlib.Path) -> None:
+    again = yaml.safe_load((ansible.ROOT / "playbooks" / "tasks" / "unlock_and_fail.yml").read_text())[1]
+    broken = {"name": "Change the password", "ansible.builtin.fail": {"msg": "the server refuses Pass-W0rd-9999"}, "no_log": no_log}
+    play = {"hosts": "localhost", "gather_facts": False, "vars": {"hidden": True}, "tasks": [{"block": [broken], "rescue": [again]}]}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(tmp_path / "play.yml")]
+    done = subprocess.run(command, cwd=ansible.ROOT, env=ansible.environment(), text=True, capture_output=True, timeout=300, check=False)
+    # What ansible-core itself shows of the first failure stands before it, or in the errors.
+    said = " ".join(done.stdout.partition("Fail as it did")[2].split())
+    assert done.returncode == 2
+    if no_log:
+        assert 'failed at "Change the password"' in said and "Pass-W0rd-9999" not in said
+    else:
+        assert "the server refuses Pass-W0rd-9999" in said
