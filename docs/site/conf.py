@@ -34,6 +34,7 @@ ANSIBLE = "https://docs.ansible.com/ansible/latest"
 # What antsibull-docs refers to in Ansible's own documentation. Its labels (intersphinx) would have to be fetched for each build.
 LABELS = {
     "action_plugins": "plugins/action.html",
+    "callback_plugins": "plugins/callback.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }
 
@@ -42,7 +43,9 @@ def ansible_label(_app: Any, _environment: Any, node: Any, content: nodes.Node) 
     """A link to Ansible's documentation for a label of it; None for any other, which then is a warning."""
     label = str(node.get("reftarget", ""))
     page = LABELS.get(label)
-    plugin = re.fullmatch(r"ansible_collections\.(\w+)\.(\w+)\.(\w+)_(module|lookup|filter|inventory|role)", label)
+    if node.get("reftype") == "envvar" and label.startswith("ANSIBLE_"):
+        page = f"reference_appendices/config.html#envvar-{label}"
+    plugin = re.fullmatch(r"ansible_collections\.(\w+)\.(\w+)\.(\w+)_(module|lookup|filter|inventory|role|callback)", label)
     if page is None and plugin and plugin.group(1, 2) != ("meet", "coop"):
         page = "collections/{}/{}/{}_{}.html".format(*plugin.groups())
     return nodes.reference("", "", content, refuri=f"{ANSIBLE}/{page}", internal=False) if page else None
