@@ -54,6 +54,9 @@ def play(*more: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+pytestmark = pytest.mark.thorough
+
+
 @pytest.fixture(scope="module")
 def said(lab: RunningLab) -> Iterator[str]:
     """What the first run said. The services are stopped when all is done."""

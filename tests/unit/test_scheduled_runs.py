@@ -82,6 +82,7 @@ def said(run: ansible_runner.Runner) -> str:
     return run.stdout.read()
 
 
+@pytest.mark.thorough
 def test_jobs_foretell_run_and_are_quiet_then(coop: Coop, tmp_path: pathlib.Path) -> None:
     playbooks = ansible.ROOT / "playbooks"
     before, project, ours = prints(coop.records, coop.output), prints(coop.project), prints(playbooks)
