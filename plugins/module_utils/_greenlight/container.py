@@ -151,7 +151,7 @@ def _stale(engine: Engine, spec: Spec, observed: Observed) -> frozenset[str]:
     stale = set()
     for name, image in ((spec.image, observed.image), (spec.redis_image, observed.redis_image)):
         if image is not None:
-            digest = engine.registrydigest_of(name)
+            digest = engine.registry_digest(name)
             if not any(known.endswith(f"@{digest}") for known in image.get("RepoDigests") or []):
                 stale.add(name)
     return frozenset(stale)
