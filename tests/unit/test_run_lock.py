@@ -229,7 +229,7 @@ def test_in_a_wave_everybody_gives_the_lock_back(strategy: str, tmp_path: pathli
 
 @pytest.mark.parametrize("no_log", [False, True, "{{ hidden }}"])
 def test_a_failure_is_told_again_unless_it_may_hold_a_secret(no_log: bool | str, tmp_path: pathlib.Path) -> None:
-    again = yaml.safe_load((ansible.ROOT / "playbooks" / "tasks" / "unlock_and_fail.yml").read_text())[1]
+    again = yaml.safe_load((ansible.ROOT / "playbooks" / "tasks" / "fail_as_it_did.yml").read_text())[0]
     broken = {"name": "Change the password", "ansible.builtin.fail": {"msg": "the server refuses Pass-W0rd-9999"}, "no_log": no_log}
     play = {"hosts": "localhost", "gather_facts": False, "vars": {"hidden": True}, "tasks": [{"block": [broken], "rescue": [again]}]}
     (tmp_path / "play.yml").write_text(json.dumps([play]))
