@@ -22,6 +22,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.members_at
 attributes:
   check_mode:
     support: full
@@ -29,14 +30,7 @@ attributes:
     support: full
   idempotent:
     support: full
-requirements:
-  - jsonschema and Jinja2 on the controller
 options:
-  membership:
-    description: The membership file, or several, or folders of them, on the controller.
-    type: list
-    elements: path
-    required: true
   handover:
     description: The file of who holds what. Left out, C(support/handover.yml) beside the membership file.
     type: path
@@ -49,12 +43,6 @@ options:
   page:
     description: File on the controller to write, readable by its owner alone since it names people. Left out, nothing is written.
     type: path
-  at:
-    description:
-      - The time, with its offset from UTC.
-      - The module never looks at a clock.
-    type: str
-    required: true
   remind_days:
     description: How many days before its day something is named as due.
     type: int

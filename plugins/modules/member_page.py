@@ -21,6 +21,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.members_at
 attributes:
   check_mode:
     support: full
@@ -29,14 +30,8 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - jsonschema and Jinja2 on the controller
   - the tz database on the controller (Debian package tzdata, or tzdata of PyPI)
 options:
-  membership:
-    description: The membership file, or several, or folders of them, on the controller.
-    type: list
-    elements: path
-    required: true
   directory:
     description:
       - Folder on the controller to write to; made when it is not there. The page of C(sunflower) is C(sunflower.html).
@@ -59,12 +54,6 @@ options:
   decisions_url:
     description: Address of the page of decisions that role C(decision_log) writes, for links. Left out, decisions are named without.
     type: str
-  at:
-    description:
-      - The time, with its offset from UTC.
-      - The module never looks at a clock.
-    type: str
-    required: true
   time_zone:
     description: Time zone of the times on the pages, by its name in the tz database.
     type: str

@@ -22,6 +22,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.members_at
 attributes:
   check_mode:
     support: full
@@ -30,14 +31,8 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - jsonschema and Jinja2 on the controller
   - the tz database on the controller (Debian package tzdata, or tzdata of PyPI)
 options:
-  membership:
-    description: The membership file, or several, or folders of them, on the controller.
-    type: list
-    elements: path
-    required: true
   directory:
     description:
       - Folder on the controller to write to; made when it is not there.
@@ -54,12 +49,6 @@ options:
   maintenance:
     description: Folder of planned maintenance. Left out, C(maintenance) beside the membership file. It need not exist.
     type: path
-  at:
-    description:
-      - The time, with its offset from UTC.
-      - The module never looks at a clock.
-    type: str
-    required: true
   languages:
     description: Languages of the pages. The first is that of C(index.html), of the feed and of the calendar.
     type: list

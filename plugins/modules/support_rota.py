@@ -20,6 +20,7 @@ author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
   - meet.coop.attributes
   - meet.coop.attributes.actiongroup_coop
+  - meet.coop.members_at
 attributes:
   check_mode:
     support: full
@@ -28,26 +29,14 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - jsonschema and Jinja2 on the controller
   - the tz database on the controller (Debian package tzdata, or tzdata of PyPI)
 options:
-  membership:
-    description: The membership file, or several, or folders of them, on the controller.
-    type: list
-    elements: path
-    required: true
   directory:
     description: Folder of C(rota.yml) and C(turns.csv). Left out, C(support) beside the membership file.
     type: path
   decisions:
     description: Folder of the decisions, needed when rules name one. Left out, the one that the membership file names.
     type: path
-  at:
-    description:
-      - The time, with its offset from UTC.
-      - The module never looks at a clock.
-    type: str
-    required: true
   ahead_days:
     description: How many days the rota goes on after the turn of O(at) began, from 1 to 1100. A swap further ahead makes it longer.
     type: int
