@@ -212,6 +212,11 @@ def listed(shown: str, text: str) -> dict[str, str]:
     return found
 
 
+def later(name: str, period: Period) -> str:
+    """Where what a closed month lacks is written: a line of the bank has to be one in an open month too, all else is a correction."""
+    return f"payments/{period}.csv, with a day of that month" if name.startswith("payments/") else f"corrections/{period}.yml"
+
+
 def check_chain(folder: str, months: list[Closed]) -> list[Problem]:
     """What of the inputs of closed months is not what it was, each named once: nothing new is built on it."""
     problems: list[Problem] = []
@@ -228,8 +233,9 @@ def check_chain(folder: str, months: list[Closed]) -> list[Problem]:
                 problems.append(Problem(shown, 0, f"cannot be read: {said}; {month.period} is closed and rests on it, put it back"))
                 continue
             if not same:
-                said = f"was changed since {month.period} was closed; put it back as it was, and correct with an entry in an open month"
-                problems.append(Problem(shown, 0, f"{said} (corrections/{months[-1].period.next}.yml)"))
+                said = f"was changed since {month.period} was closed; put it back as it was"
+                where = later(name, months[-1].period.next)
+                problems.append(Problem(shown, 0, f"{said}, and correct with an entry in an open month ({where})"))
         sealed = f"{CLOSED}/{before.period}/{OUTPUTS}" if before else None
         if sealed and sealed not in month.inputs:
             problems.append(

@@ -70,6 +70,11 @@ class Period:
         """The month after it."""
         return Period(self.year + self.month // 12, self.month % 12 + 1)
 
+    @property
+    def previous(self) -> Period:
+        """The month before it."""
+        return Period(self.year - (self.month == 1), (self.month - 2) % 12 + 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Money:

@@ -23,9 +23,9 @@ from . import bills as bills_reader
 from . import hours as hours_reader
 from . import payments as payments_reader
 from . import usage as usage_reader
-from .closed import CLOSED, OUTPUTS, Closed, Facts
+from .closed import CLOSED, OUTPUTS, Closed, Facts, later
 from .files import sha256
-from .ledger import Bill, Books, MemberMonth, MoneyError, Month, Period, Rules, Source, Treatment
+from .ledger import Bill, Books, Correction, MemberMonth, MoneyError, Month, Period, Rules, Source, Treatment, decimal
 from .terms import OPENING_FILE, Accounts, read_accounts, read_corrections, read_opening, read_rules, read_sales
 
 
@@ -132,7 +132,11 @@ class Assembly:
         if not sealed:
             refs = {one["bank_ref"]: str(before.period) for before in closed for one in before.figures["payments"]}
             problems = (
-                self.reaching_back(closed) + self.strangers(None if closed else opening) + _Checks(self, month, refs, accounts).problems()
+                self.reaching_back(closed)
+                + self.before_the_books(closed[0].period if closed else opening.period)
+                + self.strangers(None if closed else opening)
+                + _Checks(self, month, refs, accounts).problems()
+                + self.unknown_money(corrections, closed)
             )
             if problems:
                 raise MoneyError(problems)
@@ -176,10 +180,55 @@ class Assembly:
                 problems.append(Problem(os.path.join(self.shown, *rules.source.file.split("/")), rules.source.line, said))
             for name in self.of_month(month.period):
                 if name not in month.inputs:
-                    entry = f"corrections/{closed[-1].period.next}.yml"
+                    entry = later(name, closed[-1].period.next)
                     said = f"came after {month.period} was closed; remove it, and write what it says into {entry}"
                     problems.append(Problem(os.path.join(self.shown, *name.split("/")), 0, said))
         return list(dict.fromkeys(problems))
+
+    def before_the_books(self, first: Period) -> list[Problem]:
+        """Files of months that no settlement will ever read. Use may have been measured before, and a late bill counts."""
+        problems = []
+        for kind in ("hours", "payments", "sales", "corrections"):
+            try:
+                names = sorted(os.listdir(os.path.join(self.folder, kind)))
+            except OSError:
+                continue
+            for name in names:
+                period = Period.parse(name.split(".")[0])
+                if period is not None and period.first < first.first:
+                    said = f"is before {first}, with which the books begin, and nothing counts it; what was open then is in {OPENING_FILE}"
+                    problems.append(Problem(os.path.join(self.shown, kind, name), 0, f"{said}: move it elsewhere"))
+        return problems
+
+    def unknown_money(self, corrections: Sequence[Correction], closed: Sequence[Closed]) -> list[Problem]:
+        """Corrections that give a member more than came in from unknown senders in the month they name: money that nobody has."""
+        given = [one for one in corrections if one.what == "payment"]
+        if not given:
+            return []
+        left: dict[Period, int] = {}
+        for month in closed:
+            lines = month.figures["payments"]
+            left[month.period] = sum(one["amount"] for one in lines if one["account"] == "unmatched" and one["direction"] == "in")
+        for month in closed:
+            before, _wrong = read_corrections(self.folder, month.period, self.currency)
+            for one in before:
+                if one.what == "payment" and one.corrects in left:
+                    left[one.corrects] -= one.amount.minor
+        problems = []
+        for one in given:
+            there = left.get(one.corrects, 0)
+            left[one.corrects] = there - one.amount.minor
+            if left[one.corrects] < 0:
+                held = decimal(max(there, 0), self.currency)
+                said = f"amount {one.amount} is more than the {held} {self.currency} left from unknown senders in {one.corrects}"
+                problems.append(
+                    Problem(
+                        os.path.join(self.shown, *one.source.file.split("/")),
+                        one.source.line,
+                        f"{said}; name the month in which the bank had it. A line of the bank that no month has goes into payments/",
+                    )
+                )
+        return problems
 
     def bills(self, period: Period, taken: set[str], sealed: Closed | None, problems: list[Problem]) -> tuple[Bill, ...]:
         """The bills of a month, and those of earlier months that came when these were closed."""
@@ -285,6 +334,10 @@ class _Checks:
                 self.bad(bill.source, f"field currency: {bill.gross.currency} has no rate, and {said}")
 
     def usage(self) -> None:
+        rules = self.month.rules
+        if self.month.usage and rules.flat_share < 1 and all(one.metric != rules.metric for one in self.month.usage):
+            said = f"no line of this file is {rules.metric}, by which {rules.source.file} shares; mend the metric here or there"
+            self.bad(self.month.usage[0].source, said)
         there = {member.id for member in self.month.members if member.days}
         for one in self.month.usage:
             if self.known(one.source, "member", one.member) and one.member not in there:

@@ -326,15 +326,23 @@ class Pages:
             elif share.cap is not None and share.held == share.cap:
                 steps.append(f"The most for these days is {self.money(share.cap)}, so it is that.")
             else:
+                rest, shares = self.between
                 steps.append(
-                    f"What floors and caps move for others is shared over the rest in proportion: "
-                    f"{self.exact(share.exact)} becomes {self.exact(share.held)}."
+                    f"What floors and caps move for others is shared over the rest in proportion. To come from the rest is "
+                    f"{self.exact(rest)}, and its shares sum to {self.exact(shares)}: "
+                    f"{self.exact(share.exact)} × {self.exact(rest)} / {self.exact(shares)} = {self.exact(share.held)}."
                 )
         steps.append(
             f"Rounded so that the contributions of all sum to the pool exactly (what is left over goes to the largest remainders): "
             f"{self.money(share.due)}."
         )
         return steps
+
+    @functools.cached_property
+    def between(self) -> tuple[Fraction, Fraction]:
+        """What those raise whom no floor or cap holds, and the sum of their shares before."""
+        free = [share for share in self.settled.shares if share.flat and share.held not in (share.floor, share.cap)]
+        return sum((share.held for share in free), Fraction(0)), sum((share.exact for share in free), Fraction(0))
 
     def group_steps(self, group: Group, share: Share) -> list[str]:
         """The part of a member in what some or all share."""
@@ -474,6 +482,22 @@ class Pages:
 
     # -- the treasurer's page
 
+    def all_members(self) -> dict[str, Any]:
+        """The sums of the columns, which the steps on the statements name."""
+        shares = [share for share in self.settled.involved if share.flat]
+        now = self.by_member[-1].values()
+        return {
+            "name": "All",
+            "weight": str(sum((share.weight for share in shares), Fraction(0))),
+            "used": sum(share.used for share in self.settled.involved),
+            "counted": number(sum((share.counted for share in shares), Fraction(0))),
+            "exact": self.exact(sum((share.exact for share in shares), Fraction(0))),
+            "due": self.money(sum(share.due for share in shares)),
+            "received": self.money(sum(one["received"] for one in now)),
+            "contra": self.money(sum(self.settled.contra.values())),
+            "balance": self.money(sum(self.settled.closing.balances.values())),
+        }
+
     def summary(self) -> str:
         """One page for the treasurer."""
         settled, closing, month = self.settled, self.settled.closing, self.month
@@ -517,7 +541,8 @@ class Pages:
                     "balance": self.money(closing.balances.get(share.member.id, 0)),
                 }
                 for share in settled.involved
-            ],
+            ]
+            + [self.all_members()],
             late=[
                 {"member": item.party, "amount": self.money(item.amount), "month": str(item.period), "since": str(self.due_day(item))}
                 for item in late

@@ -492,7 +492,7 @@ def summary(settled: Settlement, seal: str | None) -> list[str]:
         if one.account == "unmatched":
             payment = one.payment
             place = f"{payment.source.file}:{payment.source.line}"
-            lines.append(f"Payment {payment.bank_ref} of {payment.date}, {payment.amount}, names nobody ({place})")
+            lines.append(f"Payment {payment.bank_ref} of {payment.date}, {payment.amount}, names nobody, or several ({place})")
     if seal:
         lines.append(f"Closed, seal {seal}")
     return lines

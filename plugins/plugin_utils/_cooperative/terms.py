@@ -239,7 +239,10 @@ def rules_of(file: _File, number: str) -> Rules | None:
 
 
 def read_opening(folder: str, currency: str) -> tuple[Books | None, list[Problem]]:
-    """Where the books begin: what is held and owed before the first month. C(period) is the first month itself."""
+    """Where the books begin: what is held and owed before the first month. C(period) is the first month itself.
+
+    What is open then is of the month before, at the latest: so it is older than all that the first month adds.
+    """
     file = _File(folder, OPENING_FILE, "opening", "month")
     if file.root is None:
         return None, file.problems
@@ -256,7 +259,7 @@ def read_opening(folder: str, currency: str) -> tuple[Books | None, list[Problem
         return {name: amount for name, amount in sorted(found.items()) if amount}
 
     def items(key: str, amounts_of: Mapping[str, int]) -> tuple[Item, ...]:
-        return tuple(Item(first, name, amount, f"opening/{key}/{name}") for name, amount in amounts_of.items())
+        return tuple(Item(first.previous, name, amount, f"opening/{key}/{name}") for name, amount in amounts_of.items())
 
     balances, owed, bills = amounts("balances"), amounts("deferred"), amounts("suppliers")
     if reserve > bank:
