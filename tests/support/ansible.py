@@ -93,7 +93,7 @@ def _nursery(cwd: Path, env: Mapping[str, str]) -> Nursery | None:
         return _nurseries[key]
 
 
-def run(
+def run_playbook(
     command: Sequence[str],
     *,
     cwd: Path = ROOT,
@@ -164,7 +164,7 @@ def run_module(
             LAB_RESULT_FILE=str(answer),
         )  # fmt: skip
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), *options, str(playbook)]
-        done = run(command, env=env, timeout=timeout, together=True)
+        done = run_playbook(command, env=env, timeout=timeout, together=True)
         lines = answer.read_text(encoding="utf-8").splitlines() if answer.exists() else []
     if len(lines) != 1:
         raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {done.returncode}):\n{done.stdout}")

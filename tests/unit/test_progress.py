@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.meet.coop.plugins.plugin_utils._progress.board import Board, Outcome, clock, one_line, recap, stage_of
-from tests.support.ansible import environment
+from tests.support.ansible import environment, run_playbook
 
 SECRET = "wH4tNobodyMaySee"
 CURSOR = "\x1b["
@@ -102,7 +102,7 @@ def command(folder: pathlib.Path, *more: str) -> tuple[list[str], dict[str, str]
 
 def plainly(folder: pathlib.Path, *more: str) -> tuple[int, str]:
     words, env = command(folder, *more)
-    done = subprocess.run(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, check=False, timeout=300)
+    done = run_playbook(words, cwd=folder, env=env, timeout=300, together=True)
     return done.returncode, done.stdout
 
 

@@ -40,16 +40,7 @@ def play(path: pathlib.Path, tasks: list[dict[str, Any]], variables: dict[str, A
     book.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]))
     given.write_text(json.dumps(variables))
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-e", f"@{given}", str(book)]
-    done = subprocess.run(
-        command,
-        cwd=path,
-        env=ansible.environment(**env),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=300,
-        check=False,
-    )
+    done = ansible.run_playbook(command, cwd=path, env=ansible.environment(**env), timeout=300, together=True)
     assert "Traceback" not in done.stdout
     return done.returncode, " ".join(done.stdout.split())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import html.parser
 import json
 import pathlib
-import subprocess
 import sys
 
 from tests.support import ansible
@@ -84,10 +83,7 @@ def test_the_play_tells_writes_and_then_is_quiet(tmp_path: pathlib.Path) -> None
     inventory = coop.path / "hosts.yml"
     inventory.write_text("all:\n")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{variables}", str(playbook)]
-    done = subprocess.run(
-        command, cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=120, check=False,
-    )  # fmt: skip
+    done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), timeout=120, together=True)
     assert done.returncode == 0, done.stdout
     # The tally and the page, once each.
     assert "changed=3 " in done.stdout.strip().splitlines()[-1], done.stdout

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import pathlib
 import stat
-import subprocess
 import sys
 from typing import Any
 
@@ -30,10 +29,7 @@ def play(tmp_path: pathlib.Path, coop: Coop, plays: list[dict[str, Any]], variab
     inventory = coop.path / "hosts.yml"
     inventory.write_text("all:\n")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{given}", str(book)]
-    done = subprocess.run(
-        command, cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=120, check=False,
-    )  # fmt: skip
+    done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), timeout=120, together=True)
     assert "Traceback" not in done.stdout
     return done.returncode, done.stdout
 

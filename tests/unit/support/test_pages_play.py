@@ -74,11 +74,13 @@ def test_the_role_welcomes_and_says_goodbye(tmp_path: pathlib.Path) -> None:
     def run(*arguments: str, **variables: Any) -> tuple[int, str]:
         given = {"welcome_directory": str(tmp_path / "welcome"), "verify_drill": drill, **variables}
         (tmp_path / "vars.json").write_text(json.dumps(given))
-        done = subprocess.run(
+        done = ansible.run_playbook(
             [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{tmp_path}/vars.json", *arguments, str(book)],
-            cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-            check=False,
-        )  # fmt: skip
+            cwd=ansible.ROOT,
+            env=ansible.environment(),
+            timeout=120,
+            together=True,
+        )
         assert "Traceback" not in done.stdout
         return done.returncode, done.stdout
 
