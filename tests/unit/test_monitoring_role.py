@@ -33,6 +33,7 @@ CASES = [
 ]
 
 
+@pytest.mark.programs
 def test_mistakes_are_one_line_and_tell_no_secret(tmp_path):
     tasks = []
     fine = [
@@ -95,6 +96,7 @@ def test_a_dashboard_asks_for_what_there_is(name):
 ]
 
 
+@pytest.mark.programs
 def test_the_watchdog_has_a_route_of_its_own_only_where_somebody_listens(tmp_path):
     """Without an address there is no such alert, which would be mailed to whoever is on duty; with one, nobody but the address gets it."""
     url = "https://hc-ping.example/s3cr3t"

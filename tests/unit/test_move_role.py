@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.ansible import environment, run_playbook
 
+pytestmark = pytest.mark.programs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What carries data or only asks is not what is tried here.

@@ -12,12 +12,15 @@ import shutil
 import sys
 from typing import Any
 
+import pytest
 import yaml
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.config import CRON_NAMES
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.defaults import RECORDINGS as DEFAULTS
 from tests.support.ansible import ROOT, environment, run_playbook
 from tests.unit.membership.base import changed
+
+pytestmark = pytest.mark.programs
 
 ROLE = ROOT / "roles" / "bbb_node"
 SECRET = "Qw3rtyQw3rtyQw3rtyQw3rty"

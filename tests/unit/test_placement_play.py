@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support import ansible
 from tests.unit.membership.base import changed
+
+pytestmark = pytest.mark.programs
 
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 

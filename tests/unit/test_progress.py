@@ -131,6 +131,7 @@ def tail(output: str) -> str:
     return output[output.rindex(" hosts in ") - 4 :]
 
 
+@pytest.mark.programs
 def test_plain_lines_and_a_recap_that_says_what_to_do(folder: pathlib.Path) -> None:
     code, output = plainly(folder, "--diff")
     assert code != 0 and CURSOR not in output and "\r" not in output and SECRET not in output, output
@@ -154,6 +155,7 @@ def test_plain_lines_and_a_recap_that_says_what_to_do(folder: pathlib.Path) -> N
     assert code == 0 and "2 in sync: rosa, sunflower" in tail(again) and "Nothing is left to do." in tail(again), again
 
 
+@pytest.mark.programs
 def test_check_mode_is_marked_and_nothing_is_called_changed(folder: pathlib.Path) -> None:
     (folder / "play.yml").write_text(PLAY.replace("STRATEGY", "ansible.builtin.linear"))
     code, output = plainly(folder, "--check", "-l", "sunflower,rosa")
@@ -164,6 +166,7 @@ def test_check_mode_is_marked_and_nothing_is_called_changed(folder: pathlib.Path
     assert not (folder / "rosa.txt").exists()
 
 
+@pytest.mark.programs
 def test_on_a_terminal_the_members_at_work_stand_below_with_a_bar(folder: pathlib.Path) -> None:
     gate = folder / "gate"
     (folder / "play.yml").write_text(

@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.ansible import ROOT, environment, run_playbook
 
+pytestmark = pytest.mark.programs
+
 SECRET = "wH4tNobodyMaySee"
 # Each stand-in notes its call and answers from a file.
 STAND_IN = """

@@ -24,7 +24,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from ansible_collections.meet.coop.plugins.plugin_utils import _run_report
 from tests.support import ansible
 
-pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+pytestmark = [pytest.mark.programs, pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")]
 PASSWORD, TOKEN, PATH = "correct-horse-battery", "staple-token", "/webhook/3f9c-secret-path"
 FINE = {"ansible.builtin.debug": {"msg": "fine"}}
 CHANGE = {"ansible.builtin.command": {"argv": ["true"]}}

@@ -19,6 +19,8 @@ import pytest
 
 from tests.support import ansible
 
+pytestmark = pytest.mark.programs
+
 SHIPPED, EXAMPLE = ansible.ROOT / "docs" / "example-year", ansible.ROOT / "inventories" / "example"
 ON_CONTROLLER = ["decide", "register", "support", "status", "month"]
 # The hour of the tests; what depends on the clock would change with every run.

@@ -19,6 +19,8 @@ from dateutil.rrule import rrulestr
 
 from tests.support import ansible
 
+pytestmark = pytest.mark.programs
+
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 SECRET = "correct-horse-battery"
 STAND_IN = """#!/usr/bin/python

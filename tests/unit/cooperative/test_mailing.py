@@ -302,6 +302,7 @@ def test_check_mode_takes_invoices_that_are_to_come_for_made(year, post):
         run(year, post.port, month="2025-01", expected_documents=["documents/2025-01/MEET-2025-01-SUNFLOWER.ubl.xml"])
 
 
+@pytest.mark.programs
 def test_the_play_makes_and_mails_and_keeps_the_secret(year, post, tmp_path):
     """The playbook by the real ansible-playbook, in check mode and for real, twice."""
     inventory = year.path / "hosts.yml"

@@ -16,6 +16,8 @@ from tests.support import ansible
 from .test_play import Page
 from .year import MONTHS, SHIPPED, Year
 
+pytestmark = pytest.mark.programs
+
 NAME = 'Daisy {{ 7 * 7 }} <script>alert("x")</script> & more'
 
 

@@ -10,8 +10,12 @@ import json
 import pathlib
 import sys
 
+import pytest
+
 from tests.support import ansible
 from tests.unit.cooperative.coop import Coop
+
+pytestmark = pytest.mark.programs
 
 TITLE = 'Pay {{ 7 * 7 }} <script>alert("x")</script> & more'
 

@@ -11,10 +11,14 @@ import stat
 import sys
 from typing import Any
 
+import pytest
+
 from tests.support import ansible
 from tests.unit.cooperative.coop import Coop
 from tests.unit.cooperative.test_play import Page
 from tests.unit.cooperative.test_register import MEMBERSHIP
+
+pytestmark = pytest.mark.programs
 
 NAME = 'Eve {{ 7 * 7 }} <script>alert("x")</script> & co'
 REASON = "Too <b>little</b> {{ 7 * 7 }}"

@@ -61,6 +61,7 @@ def export(year: Year, measured: dict, check: bool = False, **given) -> dict:
     return ExportTask({**params, **given}).run(check)
 
 
+@pytest.mark.programs
 def test_a_month_of_use_is_settled_as_the_nodes_know_it(month, tmp_path):
     """By the playbooks: usage and then month. The six hours that the meter was down are in the statement, and nothing stands for them."""
     meter, known = month

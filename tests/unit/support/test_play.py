@@ -10,9 +10,13 @@ import pathlib
 import sys
 from typing import Any
 
+import pytest
+
 from tests.support import ansible
 from tests.unit.support.coop import Support
 from tests.unit.support.test_status import INCIDENT, PLAN, Coop
+
+pytestmark = pytest.mark.programs
 
 BOOKS = ansible.ROOT / "playbooks"
 
