@@ -77,6 +77,8 @@ class Nursery:
 _nurseries: dict[str, Nursery] = {}
 _asked: collections.Counter[str] = collections.Counter()
 _guard = threading.Lock()
+# Folders of a test of its own in the environment make an environment of its own: those are many, and each would keep its memory.
+NURSERIES = 3
 
 
 def _nursery(cwd: Path, env: Mapping[str, str]) -> Nursery | None:
@@ -87,7 +89,7 @@ def _nursery(cwd: Path, env: Mapping[str, str]) -> Nursery | None:
         _asked[key] += 1
         if key in _nurseries and _nurseries[key].process.poll() is None:
             return _nurseries[key]
-        if _asked[key] < 2:
+        if _asked[key] < 2 or len(_nurseries) >= NURSERIES:
             return None
         _nurseries[key] = Nursery(read)
         return _nurseries[key]
