@@ -11,15 +11,15 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.support import ansible
+from tests.support import ansible, examples  # noqa: F401
 from tests.support.lab import RunningLab, bring_up
 
-# A busy machine is no mistake of ours.
-hypothesis.settings.register_profile("meet.coop", deadline=None)
+# The command line may name the other one, see there.
 hypothesis.settings.load_profile("meet.coop")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "programs: whole programs, plays on this machine among them; runs with ./dev test programs")
     config.addinivalue_line("markers", "thorough: takes minutes; runs with ./dev test thorough, and not with ./dev test alone")
 
 

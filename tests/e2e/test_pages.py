@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.support.ansible import ROOT, environment
+from tests.support.ansible import ROOT, environment, run_playbook
 from tests.unit.cooperative.coop import PROPOSAL, RULES
 from tests.unit.support import test_welcome as welcome
 from tests.unit.support.test_handover import Handover
@@ -86,10 +85,12 @@ def of_the_example(base: Path) -> dict[str, Path]:
     }  # fmt: skip
     (base / "given.json").write_text(json.dumps(given))
     books = [str(ROOT / "playbooks" / f"{name}.yml") for name in ("register", "decide")]
-    done = subprocess.run(
+    done = run_playbook(
         [sys.executable, "-m", "ansible", "playbook", "-i", str(example), "-e", f"@{base}/given.json", *books],
-        cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment(),
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout
     return found
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -30,10 +29,7 @@ def apply(variables: dict[str, Any], *options: str, tasks: str = "main") -> tupl
     role = {"name": "Apply the role", "ansible.builtin.import_role": {"name": "meet.coop.dns", "tasks_from": tasks}}
     play = [{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": [role]}]
     command = [sys.executable, "-m", "ansible", "playbook", *options, "/dev/stdin"]
-    done = subprocess.run(
-        command, cwd=ansible.ROOT, input=json.dumps(play), text=True, capture_output=True, timeout=120, check=False,
-        env=ansible.environment(),
-    )  # fmt: skip
+    done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), input=json.dumps(play), timeout=120)
     return done.returncode, done.stdout + done.stderr, "changed=0" not in done.stdout
 
 

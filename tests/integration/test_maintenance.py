@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ansible import INVENTORY, ROOT, environment
+from tests.support.ansible import INVENTORY, ROOT, environment, run_playbook
 from tests.support.lab import RunningLab
 from tests.support.people import HOLDS, People, Stream, all_in_service
 from tests.support.pool import NODES, Pool, provide
@@ -134,7 +134,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def maintain(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=ROOT, env=environment(), text=True, capture_output=True, check=False, timeout=300)
+    return run_playbook(command(*arguments), cwd=ROOT, env=environment(), timeout=300)
 
 
 @pytest.fixture

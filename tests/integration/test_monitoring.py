@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.ansible import INVENTORY, ROOT, environment
+from tests.support.ansible import INVENTORY, ROOT, environment, run_playbook
 from tests.support.lab import RunningLab
 from tests.support.pool import DOUBLE, wait_for
 
@@ -48,10 +48,8 @@ MAIL = "/var/mail/lab/verify/Maildir"
 
 def play(*more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(INVENTORY), "--diff", "--limit", "pool,node1,node2", *more]
-    return subprocess.run(
-        [*command, "-e", json.dumps(GIVEN), "playbooks/monitoring.yml"],
-        cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False,
-    )  # fmt: skip
+    command += ["-e", json.dumps(GIVEN), "playbooks/monitoring.yml"]
+    return run_playbook(command, cwd=ROOT, env=environment(), timeout=600, together=True)
 
 
 pytestmark = pytest.mark.thorough

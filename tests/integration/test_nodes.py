@@ -18,7 +18,7 @@ import pytest
 
 from tests.lab.bbb import disk
 from tests.lab.config import NODES
-from tests.support.ansible import INVENTORY, ROOT, environment
+from tests.support.ansible import INVENTORY, ROOT, environment, run_playbook
 from tests.support.lab import RunningLab
 from tests.support.people import People, Stream, all_in_service
 from tests.support.pool import Pool, provide
@@ -74,8 +74,7 @@ def command(playbook: str, variables: dict[str, Any], *more: str) -> list[str]:
 
 
 def play(playbook: str, variables: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(playbook, variables, *more), cwd=ROOT, env=environment(), text=True, capture_output=True, check=False,
-                          timeout=1200)  # fmt: skip
+    return run_playbook(command(playbook, variables, *more), cwd=ROOT, env=environment(), timeout=1200)  # fmt: skip
 
 
 def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:

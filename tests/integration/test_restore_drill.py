@@ -216,10 +216,8 @@ def play(site: Site, **changes: Any) -> subprocess.CompletedProcess[str]:
     """The playbook, as an operator runs it."""
     extra = json.dumps({**site.variables(**changes), "restore_drill_redis_image": REDIS})
     book = ansible.ROOT / "playbooks" / "restore_drill.yml"
-    return subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", str(ansible.INVENTORY / "hosts.yml"), str(book), "-e", extra],
-        cwd=ansible.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False, env=ansible.environment(),
-    )  # fmt: skip
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(ansible.INVENTORY / "hosts.yml"), str(book), "-e", extra]
+    return ansible.run_playbook(command, timeout=300, together=True)
 
 
 def test_the_playbook_is_quiet_the_second_time_and_refuses_strangers(proved: Site) -> None:

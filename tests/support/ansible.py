@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, meet.coop members
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One module, run by the real ansible on a host of the lab, as a function call."""
+"""The real ansible-playbook, and one module run by it on a host of the lab, as function calls."""
 
 from __future__ import annotations
 
 import atexit
+import collections
 import json
 import os
 import select
@@ -47,10 +48,10 @@ class Nursery:
         if self._answer(60) != "ready":
             raise AssertionError("ansible could not be imported")
 
-    def run(self, argv: Sequence[str], env: Mapping[str, str], out: Path, err: Path, timeout: float) -> int:
-        """One run; returns its exit status, raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+    def run(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], files: Mapping[str, str], timeout: float | None) -> int:
+        """One run; returns its exit status, raises subprocess.TimeoutExpired after ``timeout`` seconds. Files: its input, out and err."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"argv": list(argv), "env": dict(env), "out": str(out), "err": str(err)}) + "\n")
+        self.process.stdin.write(json.dumps({"argv": list(argv), "cwd": str(cwd), "env": dict(env), **files}) + "\n")
         self.process.stdin.flush()
         child = int(self._answer(60))
         try:
@@ -58,41 +59,79 @@ class Nursery:
         except TimeoutError as error:
             os.killpg(child, signal.SIGKILL)
             self._answer(60)
-            raise subprocess.TimeoutExpired(list(argv), timeout) from error
+            raise subprocess.TimeoutExpired(list(argv), timeout or 0) from error
 
     def close(self) -> None:
         if self.process.stdin is not None:
             self.process.stdin.close()
         self.process.wait(10)
 
-    def _answer(self, seconds: float) -> str:
+    def _answer(self, seconds: float | None) -> str:
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], seconds)[0]:
             raise TimeoutError
         return self.process.stdout.readline().strip()
 
 
+# By what ansible reads when it is imported; each asked for so many times.
 _nurseries: dict[str, Nursery] = {}
+_asked: collections.Counter[str] = collections.Counter()
 _guard = threading.Lock()
+# Folders of a test of its own in the environment make an environment of its own: those are many, and each would keep its memory.
+NURSERIES = 3
 
 
-def _run(argv: Sequence[str], own: Mapping[str, str], env: Mapping[str, str], out: Path, err: Path, timeout: float) -> int:
-    """ansible-playbook with the environment env and own, in a nursery of that environment; in a process of its own when that is busy."""
-    key = json.dumps(sorted(env.items()))
+def _nursery(cwd: Path, env: Mapping[str, str]) -> Nursery | None:
+    """The nursery for this environment. The first run of an environment has a process of its own: most environments have but one."""
+    read = {name: value for name, value in env.items() if name.startswith(("ANSIBLE_", "PYTHON", "LC_", "LANG", "HOME", "PATH", "TMPDIR"))}
+    key = json.dumps([sorted(read.items()), None if "ANSIBLE_CONFIG" in env else str(cwd)])
     with _guard:
-        if key not in _nurseries or _nurseries[key].process.poll() is not None:
-            _nurseries[key] = Nursery(env)
-        nursery = _nurseries[key]
-    if nursery.lock.acquire(blocking=False):
-        try:
-            return nursery.run(argv, own, out, err, timeout)
-        finally:
-            nursery.lock.release()
-    with out.open("w") as out_file, err.open("w") as err_file:
-        return subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", *argv],
-            cwd=ROOT, env={**env, **own}, stdin=subprocess.DEVNULL, stdout=out_file, stderr=err_file, timeout=timeout, check=False,
-        ).returncode  # fmt: skip
+        _asked[key] += 1
+        if key in _nurseries and _nurseries[key].process.poll() is None:
+            return _nurseries[key]
+        if _asked[key] < 2 or len(_nurseries) >= NURSERIES:
+            return None
+        _nurseries[key] = Nursery(read)
+        return _nurseries[key]
+
+
+def run_playbook(
+    command: Sequence[str],
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    input: str | None = None,
+    together: bool = False,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """ansible-playbook as subprocess.run starts it, without the time it takes to start. Together: stderr is part of stdout.
+
+    The run is a child of a process that has imported ansible, in a session of its own; when another run is that child, it has a process
+    of its own. Whoever watches or kills a run while it goes starts it with subprocess.
+    """
+    program = ["ansible-playbook"] if command[0] == "ansible-playbook" else [sys.executable, "-m", "ansible", "playbook"]
+    assert list(command[: len(program)]) == program, command
+    argv = list(command[len(program) :])
+    env = dict(environment() if env is None else env)
+    with tempfile.TemporaryDirectory(prefix="ansible-run-") as scratch:
+        files = {name: str(Path(scratch) / name) for name in ("input", "out", "err")}
+        Path(files["input"]).write_text(input or "")
+        if together:
+            files["err"] = files["out"]
+        nursery = _nursery(cwd, env)
+        if nursery is not None and nursery.lock.acquire(blocking=False):
+            try:
+                code = nursery.run(argv, cwd, env, files, timeout)
+            finally:
+                nursery.lock.release()
+        else:
+            with open(files["input"]) as given, open(files["out"], "a") as out, open(files["err"], "a") as err:
+                code = subprocess.run(
+                    [sys.executable, "-m", "ansible", "playbook", *argv],
+                    cwd=cwd, env=env, stdin=given, stdout=out, stderr=err, timeout=timeout, check=False,
+                ).returncode  # fmt: skip
+        said = [Path(files[name]).read_text(errors="replace") for name in ("out", "err")]
+    return subprocess.CompletedProcess(list(command), code, said[0], "" if together else said[1])
 
 
 def run_module(
@@ -120,17 +159,16 @@ def run_module(
         play["become"] = become
     options = [*(["--check"] if check else []), *(["--diff"] if diff else [])]
     with tempfile.TemporaryDirectory(prefix="run-module-") as scratch:
-        playbook, answer, out, err = (Path(scratch) / name for name in ("play.yml", "result.json", "out", "err"))
+        playbook, answer = (Path(scratch) / name for name in ("play.yml", "result.json"))
         playbook.write_text(json.dumps([play]))
         env = environment(
-            ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS), ANSIBLE_STDOUT_CALLBACK="minimal", ANSIBLE_CALLBACKS_ENABLED="lab_result"
-        )
-        # pytest tells here which test it runs; a new one is not a new environment.
-        env.pop("PYTEST_CURRENT_TEST", None)
-        code = _run(["-i", str(inventory), *options, str(playbook)], {"LAB_RESULT_FILE": str(answer)}, env, out, err, timeout)
+            ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS), ANSIBLE_STDOUT_CALLBACK="minimal", ANSIBLE_CALLBACKS_ENABLED="lab_result",
+            LAB_RESULT_FILE=str(answer),
+        )  # fmt: skip
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), *options, str(playbook)]
+        done = run_playbook(command, env=env, timeout=timeout, together=True)
         lines = answer.read_text(encoding="utf-8").splitlines() if answer.exists() else []
-        said = "\n".join(path.read_text(errors="replace") for path in (out, err))
     if len(lines) != 1:
-        raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {code}):\n{said}")
+        raise AssertionError(f"{module} on {host} gave {len(lines)} results (ansible ended with {done.returncode}):\n{done.stdout}")
     result: dict[str, Any] = json.loads(lines[0])
     return result

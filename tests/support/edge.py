@@ -10,7 +10,6 @@ import json
 import secrets
 import socket
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -63,10 +62,7 @@ class Edge:
         """Apply role edge; the play's output. Raises when it fails."""
         play = [{"hosts": self.host, "gather_facts": True, "roles": [{"role": "meet.coop.edge", **ROLE_VARIABLES, **variables}]}]
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(ansible.INVENTORY / "hosts.yml"), *options, "/dev/stdin"]
-        done = subprocess.run(
-            command, cwd=ansible.ROOT, input=json.dumps(play), text=True, capture_output=True, timeout=600, check=False,
-            env=ansible.environment(),
-        )  # fmt: skip
+        done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), input=json.dumps(play), timeout=600)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 

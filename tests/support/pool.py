@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 from tests.lab.config import NODES
 
-from .ansible import INVENTORY, ROOT, environment
+from .ansible import INVENTORY, ROOT, environment, run_playbook
 from .lab import RunningLab
 
 DOMAIN = "pool.meet.test"
@@ -182,10 +182,7 @@ class ScalelitePool(Pool):
 def play(engine: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the play of the platform on the pool with this engine."""
     command = ["-i", str(INVENTORY / "hosts.yml"), "playbooks/platform.yml", "--limit", "pool", "-e", f"pool_engine={engine}", *options]
-    return subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", *command],
-        cwd=ROOT, env=environment(), text=True, capture_output=True, check=False, timeout=900,
-    )  # fmt: skip
+    return run_playbook([sys.executable, "-m", "ansible", "playbook", *command], cwd=ROOT, env=environment(), timeout=900)  # fmt: skip
 
 
 def provide(lab: RunningLab) -> Pool:

@@ -28,10 +28,7 @@ def apply_role(
         playbook.write_text(yaml.safe_dump([play]))
         command = [sys.executable, "-m", "ansible", "playbook", "--diff", *(["--check"] if check else []),
                    "-i", str(inventory or ansible.INVENTORY / "hosts.yml"), str(playbook)]  # fmt: skip
-        return subprocess.run(
-            command, cwd=ansible.ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900, check=False,
-            env=ansible.environment(),
-        )  # fmt: skip
+        return ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), timeout=900, together=True)
 
 
 def recap(done: subprocess.CompletedProcess[str]) -> dict[str, int]:

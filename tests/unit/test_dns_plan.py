@@ -10,13 +10,14 @@ from collections.abc import Iterable
 
 import dns.rdata
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._dns.marks import Mark, mark_name, read_marks
 from ansible_collections.meet.coop.plugins.module_utils._dns.plan import Adoption, Plan, PlanRefused, Scope, make_plan
 from ansible_collections.meet.coop.plugins.module_utils._dns.records import RRset, Snapshot, make_rrset, zone_name
 from ansible_collections.meet.coop.plugins.module_utils._dns.rfc2136 import MESSAGE_LIMIT, Server, TsigKey
+from tests.support.examples import examples
 
 ORIGIN = zone_name("meet.test")
 OURS = Scope("ours", "sunflower", ORIGIN)
@@ -212,7 +213,7 @@ def zones(draw: st.DrawFn) -> dict[tuple[str, str], RRset]:
 ADOPTIONS = st.lists(st.builds("{}{}".format, NAMES, st.sampled_from(["", "/A", "/CNAME"])), max_size=2)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(zones(), st.lists(rrsets(), max_size=6), ADOPTIONS)
 def test_any_plan(current: dict[tuple[str, str], RRset], desired: list[RRset], adopt: list[str]) -> None:
     adoption = Adoption(adopt, ORIGIN)

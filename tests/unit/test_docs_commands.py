@@ -192,6 +192,7 @@ def test_mistakes_are_seen() -> None:
     ]
 
 
+@pytest.mark.programs
 def test_playbooks_can_be_read_with_the_inventory_of_the_example() -> None:
     names = {name for command in of("ansible-playbook") for name in parsed(command, PlaybookCLI).args}
     read = ansible("playbook", "-i", str(EXAMPLE), "--syntax-check", *(str(playbook(name)) for name in sorted(names - set(OWN_PLAYS))))
@@ -207,6 +208,7 @@ def test_modules_are_called_with_options_that_they_have() -> None:
         assert given <= set(documented), f"{command}: {given - set(documented)}"
 
 
+@pytest.mark.programs
 def test_documentation_comes() -> None:
     wanted: dict[str, set[str]] = {}
     for command in of("ansible-doc"):
@@ -222,6 +224,7 @@ def test_documentation_comes() -> None:
         assert shown.returncode == 0 and set(json.loads(shown.stdout)) == names, shown.stderr
 
 
+@pytest.mark.programs
 def test_the_inventory_is_shown() -> None:
     for command in {command.words: command for command in of("ansible-inventory")}.values():
         options = parsed(command, InventoryCLI)

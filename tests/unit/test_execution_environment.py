@@ -16,6 +16,8 @@ from importlib.metadata import packages_distributions
 import pytest
 import yaml
 
+pytestmark = pytest.mark.programs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILDER = pathlib.Path(sys.executable).with_name("ansible-builder")
 # Code that is only run on hosts, by modules; there its packages are Debian's, installed by the roles.

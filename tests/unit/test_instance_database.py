@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
+from tests.support.examples import examples
 
 ASCII = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
 
@@ -33,7 +34,7 @@ def test_verifier_is_what_rfc_7677_computes() -> None:
     assert base64.b64encode(hmac.digest(server_key, messages, hashlib.sha256)) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(ASCII, ASCII)
 def test_a_verifier_matches_its_own_password_only(one: str, other: str) -> None:
     verifier = databases.scram_verifier(one)

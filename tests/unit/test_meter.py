@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Count
@@ -28,6 +28,7 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._meter import command
 from ansible_collections.meet.coop.plugins.module_utils._meter.record import Record
 from tests.support.ansible import ROOT
+from tests.support.examples import examples
 from tests.support.meter import MEETING, PERSON, Meter, Stay, World, epoch
 
 NODES = [{"domain": "n1.test"}, {"domain": "n2.test"}]
@@ -188,7 +189,7 @@ def _worlds(draw):
     return stays, dead, sorted(turns)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(_worlds())
 def test_it_is_within_one_interval_of_the_truth(world):
     """For every stay of a person, on every unbroken stretch that was measured, the error is less than one interval; gaps add nothing."""
@@ -257,6 +258,7 @@ while True:
 """
 
 
+@pytest.mark.programs
 def test_killed_at_any_point_it_loses_at_most_one_poll(tmp_path):
     path, start = str(tmp_path / "record.sqlite"), DAY
     source = "from ansible.plugins.loader import init_plugin_loader; init_plugin_loader()\n" + LOOP

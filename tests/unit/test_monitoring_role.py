@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 
 import pytest
 import yaml
 
-from tests.support.ansible import ROOT, environment
+from tests.support.ansible import ROOT, environment, run_playbook
 
 ROLE = ROOT / "roles" / "monitoring"
 GOOD = {
@@ -34,6 +33,7 @@ CASES = [
 ]
 
 
+@pytest.mark.programs
 def test_mistakes_are_one_line_and_tell_no_secret(tmp_path):
     tasks = []
     fine = [
@@ -51,10 +51,13 @@ def test_mistakes_are_one_line_and_tell_no_secret(tmp_path):
         tasks.append({"name": f"Case {number}", "block": [include, through], "rescue": [said]})
     playbook = tmp_path / "play.yml"
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
-    done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook)], cwd=ROOT, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, check=False,
-    )  # fmt: skip
+    done = run_playbook(
+        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook)],
+        cwd=ROOT,
+        env=environment(),
+        timeout=180,
+        together=True,
+    )
     assert done.returncode == 0, done.stdout
     assert f"rescued={len(CASES)}" in done.stdout and "s3cr3t" not in done.stdout and "pa55word" not in done.stdout
 
@@ -93,6 +96,7 @@ def test_a_dashboard_asks_for_what_there_is(name):
 ]
 
 
+@pytest.mark.programs
 def test_the_watchdog_has_a_route_of_its_own_only_where_somebody_listens(tmp_path):
     """Without an address there is no such alert, which would be mailed to whoever is on duty; with one, nobody but the address gets it."""
     url = "https://hc-ping.example/s3cr3t"
@@ -106,10 +110,13 @@ def test_the_watchdog_has_a_route_of_its_own_only_where_somebody_listens(tmp_pat
     files = [str(ROLE / part / "main.yml") for part in ("defaults", "vars")]
     playbook = tmp_path / "play.yml"
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": tasks}]))
-    done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(playbook)], cwd=ROOT, env=environment(),
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, check=False,
-    )  # fmt: skip
+    done = run_playbook(
+        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", str(playbook)],
+        cwd=ROOT,
+        env=environment(),
+        timeout=180,
+        together=True,
+    )
     assert done.returncode == 0, done.stdout
     made = {path.name: yaml.safe_load(path.read_text()) for path in tmp_path.glob("*-*.yml")}
     alerts = {

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import pytest
 
-from tests.support.ansible import environment
+from tests.support.ansible import environment, run_playbook
+
+pytestmark = pytest.mark.programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -138,11 +139,12 @@ def world(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def moved(world: pathlib.Path, silent_at: str = "", done: bool = False) -> tuple[int, str]:
     given = json.dumps({"silent_at": silent_at, "done_all_the_same": done})
-    run = subprocess.run(
+    run = run_playbook(
         ["ansible-playbook", "-i", str(world / "hosts.json"), str(world / "play.yml"), "-e", given],
+        cwd=world,
         env={**environment(), "ANSIBLE_COLLECTIONS_PATH": str(world), "ANSIBLE_CONFIG": str(world / "ansible.cfg")},
-        cwd=world, text=True, capture_output=True, timeout=300, check=False,
-    )  # fmt: skip
+        timeout=300,
+    )
     return run.returncode, " ".join((run.stdout + run.stderr).split())
 
 

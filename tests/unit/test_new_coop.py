@@ -16,6 +16,8 @@ import yaml
 
 from tests.support.ansible import environment
 
+pytestmark = pytest.mark.programs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "inventories" / "example"
 ANSWERS: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "example_coop.yml").read_text())

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 from typing import Any
 
+import pytest
 import yaml
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.config import CRON_NAMES
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.defaults import RECORDINGS as DEFAULTS
-from tests.support.ansible import ROOT, environment
+from tests.support.ansible import ROOT, environment, run_playbook
 from tests.unit.membership.base import changed
+
+pytestmark = pytest.mark.programs
 
 ROLE = ROOT / "roles" / "bbb_node"
 SECRET = "Qw3rtyQw3rtyQw3rtyQw3rty"
@@ -62,9 +64,7 @@ def configured(folder: pathlib.Path, record: bool, recordings: dict[str, Any] | 
     (folder / "play.yml").write_text(json.dumps([{"hosts": "dedicated_servers", "gather_facts": False, "tasks": [include]}]))
     (folder / "extra.json").write_text(json.dumps({"vault_cafe_bbb_secret": SECRET, **variables}))
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "members.yml"), "-e", f"@{folder / 'extra.json'}"]
-    done = subprocess.run(
-        [*command, str(folder / "play.yml")], cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=180, check=False
-    )
+    done = run_playbook([*command, str(folder / "play.yml")], cwd=ROOT, env=environment(), timeout=180)
     assert done.returncode == 0 and "live-bbb" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
     found: dict[str, Any] = json.loads((folder / "given.json").read_text())
     return found

@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support import ansible
 from tests.unit.membership.base import changed
+
+pytestmark = pytest.mark.programs
 
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
@@ -22,10 +25,9 @@ LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.execut
 def play(folder: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     given = {"placement_reserved_memory": 0, "placement_reserved_disk": 0, "placement_instance_disk": 0, **variables}
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "inventory"), "-e", json.dumps(given), *arguments]
-    return subprocess.run(
-        [*command, str(ansible.ROOT / "playbooks" / "placement.yml")],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False, env=ansible.environment(),
-    )  # fmt: skip
+    return ansible.run_playbook(
+        [*command, str(ansible.ROOT / "playbooks" / "placement.yml")], cwd=folder, env=ansible.environment(), timeout=300, together=True
+    )
 
 
 def inventory(folder: Path) -> dict[str, Any]:

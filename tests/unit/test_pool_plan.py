@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -20,12 +20,13 @@ from ansible_collections.meet.coop.plugins.module_utils._pool.bbblb import Bbblb
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import MASK, MASK_NEW, Node, Tenant
 from ansible_collections.meet.coop.plugins.module_utils._pool.names import tenant_name
 from ansible_collections.meet.coop.plugins.module_utils._pool.plan import converge_nodes, converge_tenants, diff_nodes, diff_tenants
+from tests.support.examples import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-enough-length"
 BBBLB = Bbblb("", "")
 IDS = st.lists(st.text("abz019", min_size=1, max_size=12), min_size=1, max_size=4).map("-".join)
-few = settings(max_examples=40)
+few = examples(40)
 
 TENANTS = st.builds(
     Tenant,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Count, Live
@@ -25,11 +25,12 @@ from ansible_collections.meet.coop.plugins.module_utils._pool.carry import carry
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import BLOCKED_CREATE, EXPIRY, Node, Tenant
 from ansible_collections.meet.coop.plugins.module_utils._pool.plan import State, converge_nodes, converge_tenants
 from ansible_collections.meet.coop.plugins.module_utils._pool.scalelite import Scalelite
+from tests.support.examples import examples
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-enough-length"
 NAMES = ["rosa", "cafe", "sunflower", "a"]
-few = settings(max_examples=60)
+few = examples(60)
 
 TENANTS = st.builds(
     Tenant,

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.meet.coop.plugins.plugin_utils._progress.board import Board, Outcome, clock, one_line, recap, stage_of
-from tests.support.ansible import environment
+from tests.support.ansible import environment, run_playbook
 
 SECRET = "wH4tNobodyMaySee"
 CURSOR = "\x1b["
@@ -102,7 +102,7 @@ def command(folder: pathlib.Path, *more: str) -> tuple[list[str], dict[str, str]
 
 def plainly(folder: pathlib.Path, *more: str) -> tuple[int, str]:
     words, env = command(folder, *more)
-    done = subprocess.run(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder, check=False, timeout=300)
+    done = run_playbook(words, cwd=folder, env=env, timeout=300, together=True)
     return done.returncode, done.stdout
 
 
@@ -131,6 +131,7 @@ def tail(output: str) -> str:
     return output[output.rindex(" hosts in ") - 4 :]
 
 
+@pytest.mark.programs
 def test_plain_lines_and_a_recap_that_says_what_to_do(folder: pathlib.Path) -> None:
     code, output = plainly(folder, "--diff")
     assert code != 0 and CURSOR not in output and "\r" not in output and SECRET not in output, output
@@ -154,6 +155,7 @@ def test_plain_lines_and_a_recap_that_says_what_to_do(folder: pathlib.Path) -> N
     assert code == 0 and "2 in sync: rosa, sunflower" in tail(again) and "Nothing is left to do." in tail(again), again
 
 
+@pytest.mark.programs
 def test_check_mode_is_marked_and_nothing_is_called_changed(folder: pathlib.Path) -> None:
     (folder / "play.yml").write_text(PLAY.replace("STRATEGY", "ansible.builtin.linear"))
     code, output = plainly(folder, "--check", "-l", "sunflower,rosa")
@@ -164,6 +166,7 @@ def test_check_mode_is_marked_and_nothing_is_called_changed(folder: pathlib.Path
     assert not (folder / "rosa.txt").exists()
 
 
+@pytest.mark.programs
 def test_on_a_terminal_the_members_at_work_stand_below_with_a_bar(folder: pathlib.Path) -> None:
     gate = folder / "gate"
     (folder / "play.yml").write_text(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from tests.support.ansible import ROOT, environment
+from tests.support.ansible import ROOT, environment, run_playbook
+
+pytestmark = pytest.mark.programs
 
 SECRET = "wH4tNobodyMaySee"
 # Each stand-in notes its call and answers from a file.
@@ -84,7 +85,7 @@ class Stage:
         (self.folder / "hosts.ini").write_text("\n".join(["[container_hosts]", *lines]) + "\n")
         words = ["ansible-playbook", "-i", str(self.folder / "hosts.ini"), str(self.folder / "play.yml"), "-l", "one,localhost", *arguments]
         env = environment(ANSIBLE_COLLECTIONS_PATH=str(self.folder), ANSIBLE_LOCALHOST_WARNING="false")
-        done = subprocess.run(words, env=env, text=True, capture_output=True, check=False, timeout=300)
+        done = run_playbook(words, env=env, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         assert SECRET not in done.stdout + done.stderr
         return done.stdout, [tuple(json.loads(line)) for line in (self.folder / "calls").read_text().splitlines()]

@@ -18,6 +18,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+pytestmark = pytest.mark.programs
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 

@@ -87,6 +87,7 @@ def runs(tmp_path: pathlib.Path) -> Any:
         process.communicate()
 
 
+@pytest.mark.programs
 def test_the_second_run_says_who_is_at_work_and_the_third_waits_for_its_end(runs: Runs) -> None:
     first = runs.working("upgrade")
     before = runs.file.read_bytes()
@@ -107,6 +108,7 @@ def test_the_second_run_says_who_is_at_work_and_the_third_waits_for_its_end(runs
     assert not runs.file.exists()
 
 
+@pytest.mark.programs
 def test_a_dead_run_keeps_nobody_waiting(runs: Runs) -> None:
     first = runs.working("upgrade")
     os.killpg(first.pid, signal.SIGKILL)
@@ -117,11 +119,13 @@ def test_a_dead_run_keeps_nobody_waiting(runs: Runs) -> None:
     assert not runs.file.exists()
 
 
+@pytest.mark.programs
 def test_a_run_that_fails_gives_the_lock_back(runs: Runs) -> None:
     code, _output = runs.run("upgrade", body=[{"ansible.builtin.fail": {"msg": "broken"}}])
     assert code == 2 and runs.locks.is_dir() and not runs.file.exists()
 
 
+@pytest.mark.programs
 def test_of_a_run_elsewhere_only_the_lease_or_a_person_knows(runs: Runs) -> None:
     _run_lock.take(str(runs.locks), "sunflower", ELSEWHERE, "site.yml (AWX job 81)", 3600)
     code, output = runs.run("upgrade")
@@ -133,11 +137,13 @@ def test_of_a_run_elsewhere_only_the_lease_or_a_person_knows(runs: Runs) -> None
     assert code == 0 and not runs.file.exists(), output
 
 
+@pytest.mark.programs
 def test_the_awx_job_is_named(runs: Runs) -> None:
     code, output = runs.run("upgrade", "-e", "awx_job_id=81", body=[{"ansible.builtin.debug": {"msg": "by {{ taken.by }}"}}])
     assert code == 0 and "by upgrade.yml (AWX job 81)" in output, output
 
 
+@pytest.mark.programs
 def test_bad_input_is_one_line(runs: Runs) -> None:
     code, output = runs.run("upgrade", name="../passwd")
     assert code == 2 and "is no name of a service" in output
@@ -203,6 +209,7 @@ def test_a_place_that_cannot_be_written_is_named() -> None:
         _run_lock.take("/proc/locks", "sunflower", "a", "a", 60)
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_in_a_wave_everybody_gives_the_lock_back(strategy: str, tmp_path: pathlib.Path) -> None:
     """The shape of the playbooks: a service that fails ends the wave, with nothing left locked; those that come after are not touched."""
@@ -227,6 +234,7 @@ def test_in_a_wave_everybody_gives_the_lock_back(strategy: str, tmp_path: pathli
     assert list((tmp_path / "locks").glob("*.json")) == []
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("no_log", [False, True, "{{ hidden }}"])
 def test_a_failure_is_told_again_unless_it_may_hold_a_secret(no_log: bool | str, tmp_path: pathlib.Path) -> None:
     again = yaml.safe_load((ansible.ROOT / "playbooks" / "tasks" / "fail_as_it_did.yml").read_text())[0]

@@ -12,7 +12,6 @@ import email.policy
 import http.server
 import json
 import pathlib
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from ansible_collections.meet.coop.plugins.plugin_utils import _run_report
 from tests.support import ansible
 
-pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+pytestmark = [pytest.mark.programs, pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")]
 PASSWORD, TOKEN, PATH = "correct-horse-battery", "staple-token", "/webhook/3f9c-secret-path"
 FINE = {"ansible.builtin.debug": {"msg": "fine"}}
 CHANGE = {"ansible.builtin.command": {"argv": ["true"]}}
@@ -117,9 +116,7 @@ class Coop:
         given = {**self.given, **{f"MEET_COOP_REPORT_{name.upper()}": value for name, value in more.items()}}
         env = ansible.environment(ANSIBLE_CALLBACKS_ENABLED="meet.coop.run_report", **{k: v for k, v in given.items() if v is not None})
         command = [sys.executable, "-m", "ansible", "playbook", "-i", f"{hosts},", "-c", "local", *options, str(book)]
-        done = subprocess.run(
-            command, cwd=ansible.ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False
-        )
+        done = ansible.run_playbook(command, cwd=ansible.ROOT, env=env, timeout=300, together=True)
         assert "Traceback" not in done.stdout
         for secret in (PASSWORD, TOKEN, PATH):
             assert secret not in done.stdout
@@ -231,10 +228,7 @@ def test_a_job_that_told_of_itself_is_told_of_once_and_another_in_its_place(coop
             sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-e", "run_failed_job=site",
             "-e", f"run_failed_reports={coop.report.parent}", str(ansible.ROOT / "playbooks" / "run_failed.yml"),
         ]  # fmt: skip
-        done = subprocess.run(
-            command, env=ansible.environment(ANSIBLE_CALLBACKS_ENABLED="meet.coop.run_report", **env), text=True, capture_output=True,
-            timeout=300, check=False,
-        )  # fmt: skip
+        done = ansible.run_playbook(command, env=ansible.environment(ANSIBLE_CALLBACKS_ENABLED="meet.coop.run_report", **env), timeout=300)
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
     # It came to no play, and there is no report yet.

@@ -16,11 +16,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from ansible.errors import AnsibleFilterError
 from dateutil.rrule import rrulestr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.filter.schedule import schedule
 from ansible_collections.meet.coop.plugins.plugin_utils._schedule import WEEKDAYS
+from tests.support.examples import examples
 
 ZONE = "Europe/Madrid"
 START = datetime.datetime(2026, 2, 10, 12, 34, 56)
@@ -52,14 +53,14 @@ def by_cron(when: dict[str, Any], count: int) -> list[datetime.datetime]:
     return found
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(whens)
 def test_cron_and_icalendar_mean_the_same_minutes(when: dict[str, Any]) -> None:
     assert by_rrule(when, 2) == by_cron(when, 2)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
-@settings(max_examples=15)
+@examples(15)
 @given(whens)
 def test_systemd_means_the_same_minutes(when: dict[str, Any]) -> None:
     text = schedule(when, "calendar", ZONE)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 from typing import Any
 
@@ -19,6 +18,8 @@ import ansible_runner
 import pytest
 
 from tests.support import ansible
+
+pytestmark = pytest.mark.programs
 
 SHIPPED, EXAMPLE = ansible.ROOT / "docs" / "example-year", ansible.ROOT / "inventories" / "example"
 ON_CONTROLLER = ["decide", "register", "support", "status", "month"]
@@ -53,7 +54,7 @@ class Coop:
         play.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [role, dump]}]))
         given = {"scheduler_project": str(self.project), "scheduler_output": str(self.output), "scheduler_records": str(self.records)}
         command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-e", json.dumps(given), str(play)]
-        done = subprocess.run(command, cwd=path, env=ansible.environment(), text=True, capture_output=True, timeout=300, check=False)
+        done = ansible.run_playbook(command, cwd=path, env=ansible.environment(), timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         self.jobs: dict[str, dict[str, Any]] = json.loads((path / "jobs.json").read_text())
 
@@ -123,15 +124,7 @@ def test_every_job_can_be_started_and_what_changes_an_instance_locks_it(coop: Co
 
     def listed(what: str, jobs: list[str], *options: str) -> dict[str, str]:
         command = [sys.executable, "-m", "ansible", "playbook", "-i", str(coop.project / "members.yml"), what, *options]
-        done = subprocess.run(
-            [*command, *(str(books[job]) for job in jobs)],
-            cwd=coop.project,
-            env=env,
-            text=True,
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
+        done = ansible.run_playbook([*command, *(str(books[job]) for job in jobs)], cwd=coop.project, env=env, timeout=300)
         assert done.returncode == 0, done.stderr
         return {pathlib.Path(part.splitlines()[0]).stem: part for part in done.stdout.split("\nplaybook: ")[1:]}
 

@@ -19,6 +19,8 @@ from dateutil.rrule import rrulestr
 
 from tests.support import ansible
 
+pytestmark = pytest.mark.programs
+
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 SECRET = "correct-horse-battery"
 STAND_IN = """#!/usr/bin/python
@@ -40,16 +42,7 @@ def play(path: pathlib.Path, tasks: list[dict[str, Any]], variables: dict[str, A
     book.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]))
     given.write_text(json.dumps(variables))
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-e", f"@{given}", str(book)]
-    done = subprocess.run(
-        command,
-        cwd=path,
-        env=ansible.environment(**env),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=300,
-        check=False,
-    )
+    done = ansible.run_playbook(command, cwd=path, env=ansible.environment(**env), timeout=300, together=True)
     assert "Traceback" not in done.stdout
     return done.returncode, " ".join(done.stdout.split())
 

@@ -15,11 +15,12 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import hours
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Hours, Period
+from tests.support.examples import examples
 
 MARCH = Period(2026, 3)
 oracle = pytest.mark.skipif(not shutil.which("hledger"), reason="hledger is not installed (Debian package hledger)")
@@ -252,7 +253,7 @@ pieces = st.sampled_from([
 
 
 @oracle
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(pieces, max_size=5))
 def test_whatever_is_accepted_hledger_reads_the_same(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"
@@ -277,7 +278,7 @@ good = st.builds(
 
 
 @oracle
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.dictionaries(st.integers(1, 31), st.lists(good, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_good_files_are_accepted_and_agree(days: dict[int, list[str]]) -> None:
     text = "".join(f"2026-03-{day:02}\n" + "".join(f"{line}\n" for line in lines) for day, lines in days.items())

@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 import facturx
 import pypdf
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.modules.statement_documents import ARGUMENT_SPEC
@@ -37,6 +37,7 @@ from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.terms impor
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ubl import ubl
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.reader import Map, parse
 from tests.support.ansible import ROOT
+from tests.support.examples import examples
 
 from . import pdfa
 from .einvoice import broken, sums
@@ -75,7 +76,8 @@ ROOTED = root()
 ACCOUNTS = Accounts(Account("meet.coop", IBAN, "BYLADEM1001"), {name: Account(name, IBAN) for name in NAMES})
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.programs
+@examples(15)
 @given(months(), st.sampled_from(TREATMENTS), st.lists(st.sampled_from([None, *TREATMENTS[2:]]), min_size=7, max_size=7))
 def test_every_document_of_a_month_holds_and_agrees_with_the_journal(one, charged, own):
     members = tuple(dataclasses.replace(member, tax=tax) for member, tax in zip(one.members, own, strict=False))
@@ -142,6 +144,7 @@ def test_yen_have_no_decimals():
     assert b">701<" in ubl(one) and broken("ubl", ubl(one)) == broken("cii", cii(one)) == []
 
 
+@pytest.mark.programs
 def test_a_factur_x_holds_its_xml_and_says_so():
     one = invoice()
     data = cii(one)
@@ -166,6 +169,7 @@ def test_a_factur_x_holds_its_xml_and_says_so():
         assert word in text
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_pdf_has_what_pdf_a_asks_for(inside):
     lines = tuple(
@@ -186,6 +190,7 @@ def damaged(change) -> list[str]:
     return [flaw.partition(":")[0] for flaw in pdfa.flaws(stream.getvalue())]
 
 
+@pytest.mark.programs
 def test_a_pdf_that_is_no_pdf_a_is_seen():
     """The looks of above find what they are for."""
     root = pypdf.generic.NameObject
@@ -297,6 +302,7 @@ def test_what_was_issued_stays_and_more_formats_come_beside_it(tmp_path):
     assert "SUNFLOWER.ubl.xml: was changed since it was issued" in str(failed.value)
 
 
+@pytest.mark.programs
 def test_a_killed_run_is_finished_by_the_next(tmp_path):
     """Killed for real, after each of its files in turn."""
     whole = bent(tmp_path / "whole", "[ubl, cii]")

@@ -13,15 +13,15 @@ from fractions import Fraction
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import journals
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Books, Money, Payment, Period, decimal
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.settlement import Settlement, settle
+from tests.support.examples import examples
 
 from .money import DAY, PERIOD, bill, hours, member, month, months, payment, rules, source, usage
 
-CHEAP = hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CHEAP = examples(12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def hledger(path, *arguments: str) -> str:

@@ -12,10 +12,10 @@ import re
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from tests.support.examples import examples
 
 from .year import MONTHS, Year
 
@@ -72,7 +72,7 @@ FILES = (
 )
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_is_told_with_its_file(year, data):
     name = data.draw(st.sampled_from(FILES))

@@ -15,7 +15,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import bills, hours, payments, usage
@@ -30,6 +30,7 @@ from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger impo
     Usage,
 )
 from ansible_collections.meet.coop.plugins.plugin_utils._membership import shape
+from tests.support.examples import examples
 
 MARCH = Period(2026, 3)
 READERS: dict[str, Callable[[str, Period], tuple[tuple[Any, ...], list[Any]]]] = {
@@ -242,7 +243,7 @@ def test_the_schema_helps_editors() -> None:
             jsonschema.Draft202012Validator(field).validate(example)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.integers(-(10**9), 10**9),
     st.sampled_from([Fraction(0), Fraction(7), Fraction(19), Fraction("5.5")]),
@@ -400,7 +401,7 @@ def test_files_that_are_no_table(tmp_path: pathlib.Path, data: bytes, wanted: st
 LINES = {"usage": USAGE, "payments": PAYMENTS, "bills": BILL}
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(st.sampled_from(sorted(LINES)), st.data())
 def test_whatever_stands_there_it_is_counted_or_refused_with_a_line(kind: str, data: st.DataObject) -> None:
     lines = LINES[kind].splitlines(keepends=True)

@@ -147,6 +147,7 @@ KILLED = """
 """
 
 
+@pytest.mark.programs
 def test_a_run_killed_at_any_point_is_repaired_by_the_next(year, tmp_path_factory):
     whole = Year(tmp_path_factory.mktemp("whole") / "coop")
     whole.run("closed", JANUARY)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -16,6 +15,8 @@ from tests.support import ansible
 
 from .test_play import Page
 from .year import MONTHS, SHIPPED, Year
+
+pytestmark = pytest.mark.programs
 
 NAME = 'Daisy {{ 7 * 7 }} <script>alert("x")</script> & more'
 
@@ -57,10 +58,7 @@ def test_the_play_settles_closes_and_verifies(tmp_path):
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{variables}"]
 
     def run(*more):
-        return subprocess.run(
-            [*command, *more], cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=180, check=False,
-        )  # fmt: skip
+        return ansible.run_playbook([*command, *more], cwd=ansible.ROOT, env=ansible.environment(), timeout=180, together=True)
 
     done = run(str(file))
     assert done.returncode == 0, done.stdout

@@ -8,11 +8,14 @@ from __future__ import annotations
 import html.parser
 import json
 import pathlib
-import subprocess
 import sys
+
+import pytest
 
 from tests.support import ansible
 from tests.unit.cooperative.coop import Coop
+
+pytestmark = pytest.mark.programs
 
 TITLE = 'Pay {{ 7 * 7 }} <script>alert("x")</script> & more'
 
@@ -84,10 +87,7 @@ def test_the_play_tells_writes_and_then_is_quiet(tmp_path: pathlib.Path) -> None
     inventory = coop.path / "hosts.yml"
     inventory.write_text("all:\n")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{variables}", str(playbook)]
-    done = subprocess.run(
-        command, cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=120, check=False,
-    )  # fmt: skip
+    done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), timeout=120, together=True)
     assert done.returncode == 0, done.stdout
     # The tally and the page, once each.
     assert "changed=3 " in done.stdout.strip().splitlines()[-1], done.stdout

@@ -11,9 +11,10 @@ import random
 import tempfile
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.unit.cooperative.coop import MEDIUM, RULES, VOTE, Coop
 
 NAMES = ("ada", "bob", "cia", "dan", "eve", "fay")
@@ -21,7 +22,7 @@ CONSENSUS = st.sampled_from(["agree", "agree", "abstain", "stand_aside", "block"
 BALLOT = st.sampled_from(["for", "for", "against", "abstain"])
 Said = dict[str, tuple[str, int]]
 
-few = settings(max_examples=12)
+few = examples(12)
 
 
 def said(words: st.SearchStrategy[str], first: int, last: int) -> st.SearchStrategy[Said]:
@@ -68,7 +69,7 @@ def oracle(kind: str, answers: Said, ballots: Said) -> str:
 
 
 @given(kinds, positions, votes)
-@settings(max_examples=40)
+@examples(40)
 def test_the_result_is_that_of_a_count_by_hand(kind: str, answers: Said, ballots: Said) -> None:
     found = fill(fresh(), kind, answers, ballots).result()
     # A round in which all answered early is over: the notice of the vote then is after its end all the same.
@@ -131,7 +132,7 @@ def test_what_is_unrelated_changes_nothing(kind: str, answers: Said, ballots: Sa
 
 
 @given(kinds, positions, votes, st.sampled_from(NAMES))
-@settings(max_examples=20)
+@examples(20)
 def test_an_abstention_flips_a_result_only_through_quorum(kind: str, answers: Said, ballots: Said, member: str) -> None:
     """On the day after the last round: with an abstention added to either round where this member says nothing that counts."""
     coop = fill(fresh(), kind, answers, ballots)
@@ -151,7 +152,7 @@ def test_an_abstention_flips_a_result_only_through_quorum(kind: str, answers: Sa
 
 
 @given(kinds, positions, votes, st.data())
-@settings(max_examples=20)
+@examples(20)
 def test_removing_anything_that_was_counted_changes_the_hash(kind: str, answers: Said, ballots: Said, data: st.DataObject) -> None:
     coop = fill(fresh(), kind, answers, ballots)
     before = coop.result()

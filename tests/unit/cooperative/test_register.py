@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
@@ -24,6 +24,7 @@ from ansible_collections.meet.coop.plugins.modules.member_register import ARGUME
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import register
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.register import COLUMNS, RegisterTask
 from ansible_collections.meet.coop.plugins.plugin_utils._membership import numbers
+from tests.support.examples import examples
 from tests.unit.cooperative.coop import MEDIUM, RULES, Coop
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -232,7 +233,7 @@ def lived(raw: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.dictionaries(st.sampled_from(["bob", "cia", "dan", "eve"]), life, min_size=1))
 def test_who_may_answer_is_who_the_register_calls_a_member(lives: dict[str, dict[str, Any]]) -> None:
     """On the day a proposal opens and on the day its round ends, whatever the lives of the members."""

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import pathlib
 import stat
-import subprocess
 import sys
 from typing import Any
+
+import pytest
 
 from tests.support import ansible
 from tests.unit.cooperative.coop import Coop
 from tests.unit.cooperative.test_play import Page
 from tests.unit.cooperative.test_register import MEMBERSHIP
+
+pytestmark = pytest.mark.programs
 
 NAME = 'Eve {{ 7 * 7 }} <script>alert("x")</script> & co'
 REASON = "Too <b>little</b> {{ 7 * 7 }}"
@@ -30,10 +33,7 @@ def play(tmp_path: pathlib.Path, coop: Coop, plays: list[dict[str, Any]], variab
     inventory = coop.path / "hosts.yml"
     inventory.write_text("all:\n")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{given}", str(book)]
-    done = subprocess.run(
-        command, cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=120, check=False,
-    )  # fmt: skip
+    done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), timeout=120, together=True)
     assert "Traceback" not in done.stdout
     return done.returncode, done.stdout
 

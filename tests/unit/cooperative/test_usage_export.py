@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
 
@@ -62,6 +61,7 @@ def export(year: Year, measured: dict, check: bool = False, **given) -> dict:
     return ExportTask({**params, **given}).run(check)
 
 
+@pytest.mark.programs
 def test_a_month_of_use_is_settled_as_the_nodes_know_it(month, tmp_path):
     """By the playbooks: usage and then month. The six hours that the meter was down are in the statement, and nothing stands for them."""
     meter, known = month
@@ -75,10 +75,13 @@ def test_a_month_of_use_is_settled_as_the_nodes_know_it(month, tmp_path):
     base = ["-i", str(year.path / "hosts.yml"), "-e", f"@{variables}"]
 
     def play(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", *base, *arguments], cwd=ansible.ROOT, env=ansible.environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, check=False,
-        )  # fmt: skip
+        done = ansible.run_playbook(
+            [sys.executable, "-m", "ansible", "playbook", *base, *arguments],
+            cwd=ansible.ROOT,
+            env=ansible.environment(),
+            timeout=180,
+            together=True,
+        )
         assert done.returncode == 0 and "Traceback" not in done.stdout, done.stdout
         return " ".join(done.stdout.split())
 

@@ -12,13 +12,14 @@ import re
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Money, MoneyError, Period, Tax, Treatment, Vat, rounded
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.month import members_of
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.settlement import settle
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.register import record
+from tests.support.examples import examples
 
 from .money import bill as a_bill
 from .money import member, month, months, rules
@@ -63,7 +64,7 @@ def test_nobody_to_pay_vat_to_is_an_error():
         settle(month(rules=rules(vat=Vat(Treatment("Z"))), members=there, bills=(a_bill(1, 1000),)))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(months(), st.sampled_from([Fraction(20), Fraction(11, 2), Fraction(0)]), st.sampled_from([Fraction(0), Fraction(3, 5), Fraction(1)]))
 def test_the_books_hold_with_vat(one, rate, reclaim):
     bills = tuple(
@@ -174,7 +175,7 @@ OWN_TAX = st.sampled_from([None, {"category": "S", "rate": 20}, {"category": "AE
 YEAR = [Period(2025, number) for number in range(1, 13)]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     OWN_TAX,
     st.dictionaries(st.sampled_from(YEAR[1:]), OWN_TAX, max_size=3),

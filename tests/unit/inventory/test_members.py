@@ -288,6 +288,7 @@ def test_a_broken_cache_is_no_problem(cached: pathlib.Path, tmp_path: pathlib.Pa
 EVIL = "{{ 1+1 }} {% raw %} {{ lookup('pipe', 'touch ran') }}"
 
 
+@pytest.mark.programs
 def test_nothing_in_the_file_is_run(put: Callable[..., pathlib.Path], tmp_path: pathlib.Path) -> None:
     """Through the real command: a name full of template syntax comes out as it went in, also by way of compose and of the cache."""
     data = changed(members__rosa__name=EVIL, container_hosts__host1__connection={"ansible_connection": "local"})

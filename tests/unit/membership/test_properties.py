@@ -14,11 +14,12 @@ import tempfile
 from typing import Any
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.meet.coop.plugins.plugin_utils._membership import model
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import MembershipError
+from tests.support.examples import examples
 from tests.unit.membership.base import BASE, TODAY
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -40,13 +41,13 @@ def judged(texts: dict[str, str]) -> model.Membership | list[str]:
     return found
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.text(max_size=200) | st.text("-:[]{}&*!|>'\"%@#,? \n\tab0", max_size=60))
 def test_any_text(text: str) -> None:
     assert isinstance(judged({"members.yml": "".join(c for c in text if not "\ud800" <= c <= "\udfff")}), list)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.binary(max_size=100))
 def test_any_bytes(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +63,7 @@ def test_any_bytes(data: bytes) -> None:
 LAB_LINES = LAB.splitlines(keepends=True)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_the_lab_file_damaged(data: st.DataObject) -> None:
     lines = list(LAB_LINES)
@@ -140,7 +141,7 @@ def test_the_rich_file_is_good() -> None:
     assert isinstance(judged({"members.yml": yaml.safe_dump(RICH)}), model.Membership)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     st.lists(st.tuples(st.sampled_from(RICH_PLACES), st.sampled_from(["replace", "remove", "rename", "add"]), junk), min_size=1, max_size=3)
 )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support import ansible
@@ -21,6 +22,7 @@ from tests.unit.support.test_play import holds, imported, play
 from tests.unit.support.test_status import AT
 
 
+@pytest.mark.programs
 def test_pages_of_members_are_foretold_written_and_then_quiet(tmp_path: pathlib.Path) -> None:
     coop = Members(tmp_path)
     coop.receipt_of("rosa")
@@ -42,6 +44,7 @@ def test_pages_of_members_are_foretold_written_and_then_quiet(tmp_path: pathlib.
     assert code == 2 and 'only: "nobody" is no member or client; write one of agaric, rosa, cafe' in " ".join(output.split())
 
 
+@pytest.mark.programs
 def test_the_hand_over_is_foretold_written_and_then_quiet(tmp_path: pathlib.Path) -> None:
     coop = Handover(tmp_path)
     variables = {"handover_at": AT, "handover_page": str(coop.out), "handover_receipts": str(tmp_path / "receipts")}
@@ -57,6 +60,7 @@ def test_the_hand_over_is_foretold_written_and_then_quiet(tmp_path: pathlib.Path
     assert code == 2 and "handover.yml:19: items, field vault.holders[0].contact" in " ".join(output.split()), output
 
 
+@pytest.mark.programs
 def test_the_role_welcomes_and_says_goodbye(tmp_path: pathlib.Path) -> None:
     data = changed(members__rosa__language="ca")
     found = built(data)
@@ -74,11 +78,13 @@ def test_the_role_welcomes_and_says_goodbye(tmp_path: pathlib.Path) -> None:
     def run(*arguments: str, **variables: Any) -> tuple[int, str]:
         given = {"welcome_directory": str(tmp_path / "welcome"), "verify_drill": drill, **variables}
         (tmp_path / "vars.json").write_text(json.dumps(given))
-        done = subprocess.run(
+        done = ansible.run_playbook(
             [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{tmp_path}/vars.json", *arguments, str(book)],
-            cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
-            check=False,
-        )  # fmt: skip
+            cwd=ansible.ROOT,
+            env=ansible.environment(),
+            timeout=120,
+            together=True,
+        )
         assert "Traceback" not in done.stdout
         return done.returncode, done.stdout
 
@@ -121,6 +127,7 @@ def test_what_verification_asks_a_host_about_backups(tmp_path: pathlib.Path) -> 
         assert ask()["backup_at"] == ""
 
 
+@pytest.mark.programs
 def test_roles_share_one_style(tmp_path: pathlib.Path) -> None:
     said = "{{ lookup('meet.coop.page_style', '#b3123f') }}"
     tasks = [{"ansible.builtin.copy": {"content": said, "dest": str(tmp_path / "style.html"), "mode": "0644"}}]

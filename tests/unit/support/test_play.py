@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
 import sys
 from typing import Any
+
+import pytest
 
 from tests.support import ansible
 from tests.unit.support.coop import Support
 from tests.unit.support.test_status import INCIDENT, PLAN, Coop
+
+pytestmark = pytest.mark.programs
 
 BOOKS = ansible.ROOT / "playbooks"
 
@@ -25,10 +28,7 @@ def play(folder: pathlib.Path, plays: list[dict[str, Any]], variables: dict[str,
     given.write_text(json.dumps(variables))
     inventory.write_text("")
     command = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), "-e", f"@{given}", *arguments, str(book)]
-    done = subprocess.run(
-        command, cwd=ansible.ROOT, env=ansible.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=120, check=False,
-    )  # fmt: skip
+    done = ansible.run_playbook(command, cwd=ansible.ROOT, env=ansible.environment(), timeout=120, together=True)
     assert "Traceback" not in done.stdout
     return done.returncode, done.stdout
 
