@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.support.lab import RunningLab
-from tests.support.pool import ASKED, DOMAIN, NODES, Pool, provide, wait_for
+from tests.support.pool import ASKED, DOMAIN, NODES, Pool, fair_use_binds_softly, provide, wait_for
 
 Module = Callable[..., dict[str, Any]]
 MASKED = "********"
@@ -255,6 +255,10 @@ def test_people_stop_at_the_cap(pool: Pool, tenants: Tenants) -> None:
         results.append(pool.request("GET", f"{link.path}?{link.query}", host=link.hostname or "", where=node))
     assert [answer.ok for answer in results] == [True, True, False, False]
     assert results[2].key == "maxParticipantsReached"
+
+
+def test_what_is_fair_at_once_is_looked_at_when_a_meeting_begins(tenants: Tenants) -> None:
+    fair_use_binds_softly(tenants, settle)
 
 
 # -- between tenants, and from outside ---------------------------------------------------------------------------------------------

@@ -9,15 +9,19 @@
 # Scalelite forces a parameter or gives it a default (app/controllers/concerns/api_helper.rb, add_additional_params); it cannot clamp. The
 # pool forces each cap, which binds without this file too. With it, what a meeting asks for is kept where it is within the cap:
 # a smaller number of minutes or people passes, and a list of disabled features is added to instead of replaced.
+#
+# It knows no limit of all meetings of a tenant together either: AtOnce looks when a tenant begins another one.
 module CoopScalelite
   LIMITS = %i[duration maxParticipants meetingExpireIfNoUserJoinedInMinutes meetingExpireWhenLastUserLeftInMinutes].freeze
   LISTS = %i[disabledFeatures].freeze
+  # Settings of a tenant that are no parameters, and for no node: what it may have when it begins another meeting.
+  AT_ONCE = %i[coopMeetings coopParticipants].freeze
   # Plain digits only: BigBlueButton's Integer.parseInt refuses others and takes the node's default, which may be no limit.
   NUMBER = /\A[1-9][0-9]{0,8}\z/
   FEATURES = /\A[A-Za-z]+(,[A-Za-z]+)*\z/
 
   def add_additional_params(action, bbb_params)
-    final = super
+    final = super.except(*AT_ONCE)
     return final unless action == 'create'
 
     asked = bbb_params.to_h.symbolize_keys
@@ -36,4 +40,50 @@ module CoopScalelite
   end
 end
 
-Rails.application.config.to_prepare { ApiHelper.prepend(CoopScalelite) }
+# A tenant that has as much at once as it may begins no other meeting. Whoever joins one is never refused, and a meeting that is there is
+# created again as ever. It is soft: meetings begun in the same moment do not see each other, and a node that does not answer has nobody.
+module CoopAtOnce
+  # Asks nodes as Scalelite does (app/controllers/concerns/api_helper.rb).
+  class Nodes
+    include ApiHelper
+
+    def people(server, tenant_id)
+      uri = encode_bbb_uri('getMeetings', server.url, server.secret)
+      meetings = get_post_req(uri, '', open_timeout: 2, read_timeout: 5).xpath('/response/meetings/meeting')
+      of_tenant = meetings.select { |one| one.at_xpath('metadata/tenant-id')&.text == tenant_id }
+      of_tenant.sum { |one| one.at_xpath('participantCount')&.text.to_i }
+    rescue StandardError => e
+      Rails.logger.warn("Could not ask server id=#{server.id} how many people meet there: #{e}")
+      0
+    end
+  end
+
+  # Called for a meeting that is not there, just before it is (app/controllers/bigbluebutton_api_controller.rb, create).
+  def find_or_create_with_server!(id, *others)
+    CoopAtOnce.refuse_too_much(others.last) unless with_connection { |redis| redis.exists?(key(id)) }
+    super
+  end
+
+  def self.refuse_too_much(tenant_id)
+    limits = TenantSetting.defaults_and_overrides(tenant_id).last.slice(*CoopScalelite::AT_ONCE).transform_values(&:to_i)
+    return if limits.empty?
+
+    meetings = Meeting.all.select { |meeting| meeting.tenant_id == tenant_id }
+    limit = limits[:coopMeetings]
+    refuse('meetingLimitReached', "There are #{meetings.size} meetings already; end one of them, or wait until one is over.") if limit && meetings.size >= limit
+    limit = limits[:coopParticipants]
+    return unless limit
+
+    people = meetings.map(&:server_id).uniq.sum { |server| Nodes.new.people(Server.find(server), tenant_id) }
+    refuse('participantLimitReached', "There are #{people} people in meetings already; wait until some have left.") if people >= limit
+  end
+
+  def self.refuse(key, message)
+    raise BBBErrors::BBBError.new(key, message)
+  end
+end
+
+Rails.application.config.to_prepare do
+  ApiHelper.prepend(CoopScalelite)
+  Meeting.singleton_class.prepend(CoopAtOnce)
+end
