@@ -341,6 +341,28 @@ def test_one_failed_poll_loses_no_meeting(pool: Pool, tenants: Tenants) -> None:
     assert {found for found, _parameters in pool.seen(meeting_id)} == {node}
 
 
+@pytest.mark.thorough
+def test_a_node_dies_with_a_meeting_on_it_and_comes_back(pool: Pool, tenants: Tenants) -> None:
+    meeting_id = tenants.create(tenants.one)
+    ((node, _parameters),) = pool.seen(meeting_id)
+    domain = f"{node}.lab.test"
+    pool.lab.exec(node, ["systemctl", "stop", "bbb-double"])
+    try:
+        wait_for(lambda: pool.health()[domain] == "offline", 60, 1)
+        # Its people meet again under the same ID, elsewhere, and so does everybody else.
+        assert tenants.call(tenants.one, "create", {"name": "Assembly", "meetingID": meeting_id}).ok
+        others = [name for name in NODES if name != node]
+        made = [one for other in others for one in pool.control(other, "GET", "/log?call=create")]
+        assert [one for one in made if pool.own_id(one["parameters"]["meetingID"]) == meeting_id]
+        listed = tenants.call(tenants.one, "getMeetings")
+        assert listed.ok and meeting_id in [one.findtext("meetingID") for one in listed.xml.findall("meetings/meeting")]
+        assert tenants.call(tenants.one, "create", {"name": "Another", "meetingID": f"{meeting_id}-2"}).ok
+    finally:
+        pool.lab.exec(node, ["systemctl", "start", "bbb-double"])
+    wait_for(lambda: pool.health()[domain] == "available", 60, 1)
+    assert tenants.call(tenants.one, "getMeetingInfo", {"meetingID": meeting_id}).ok, "the meeting elsewhere goes on"
+
+
 def test_a_meeting_made_during_a_poll_is_not_lost(pool: Pool, tenants: Tenants) -> None:
     """The node's list is a second old when it arrives (busy), so each of these meetings but few is missing in one."""
     try:
