@@ -43,21 +43,6 @@ end
 # A tenant that has as much at once as it may begins no other meeting. Whoever joins one is never refused, and a meeting that is there is
 # created again as ever. It is soft: meetings begun in the same moment do not see each other, and a node that does not answer has nobody.
 module CoopAtOnce
-  # Asks nodes as Scalelite does (app/controllers/concerns/api_helper.rb).
-  class Nodes
-    include ApiHelper
-
-    def people(server, tenant_id)
-      uri = encode_bbb_uri('getMeetings', server.url, server.secret)
-      meetings = get_post_req(uri, '', open_timeout: 2, read_timeout: 5).xpath('/response/meetings/meeting')
-      of_tenant = meetings.select { |one| one.at_xpath('metadata/tenant-id')&.text == tenant_id }
-      of_tenant.sum { |one| one.at_xpath('participantCount')&.text.to_i }
-    rescue StandardError => e
-      Rails.logger.warn("Could not ask server id=#{server.id} how many people meet there: #{e}")
-      0
-    end
-  end
-
   # Called for a meeting that is not there, just before it is (app/controllers/bigbluebutton_api_controller.rb, create).
   def find_or_create_with_server!(id, *others)
     CoopAtOnce.refuse_too_much(others.last) unless with_connection { |redis| redis.exists?(key(id)) }
@@ -69,13 +54,27 @@ module CoopAtOnce
     return if limits.empty?
 
     meetings = Meeting.all.select { |meeting| meeting.tenant_id == tenant_id }
-    limit = limits[:coopMeetings]
-    refuse('meetingLimitReached', "There are #{meetings.size} meetings already; end one of them, or wait until one is over.") if limit && meetings.size >= limit
-    limit = limits[:coopParticipants]
-    return unless limit
+    most = limits[:coopMeetings]
+    if most && meetings.size >= most
+      refuse('meetingLimitReached', "There are #{meetings.size} meetings already; end one of them, or wait until one is over.")
+    end
+    most = limits[:coopParticipants]
+    return unless most
 
-    people = meetings.map(&:server_id).uniq.sum { |server| Nodes.new.people(Server.find(server), tenant_id) }
-    refuse('participantLimitReached', "There are #{people} people in meetings already; wait until some have left.") if people >= limit
+    people = meetings.map(&:server_id).uniq.sum { |server| people_on(server, tenant_id) }
+    refuse('participantLimitReached', "There are #{people} people in meetings already; wait until some have left.") if people >= most
+  end
+
+  # Asked as Scalelite asks (app/controllers/concerns/api_helper.rb, which cannot be loaded yet when this file is).
+  def self.people_on(server_id, tenant_id)
+    server = Server.find(server_id)
+    caller = Object.new.extend(ApiHelper)
+    answer = caller.get_post_req(caller.encode_bbb_uri('getMeetings', server.url, server.secret), '', open_timeout: 2, read_timeout: 5)
+    meetings = answer.xpath('/response/meetings/meeting').select { |one| one.at_xpath('metadata/tenant-id')&.text == tenant_id }
+    meetings.sum { |one| one.at_xpath('participantCount')&.text.to_i }
+  rescue StandardError => e
+    Rails.logger.warn("Could not ask server id=#{server_id} how many people meet there: #{e}")
+    0
   end
 
   def self.refuse(key, message)
