@@ -193,7 +193,7 @@ def fair_use_binds_softly(ours: Any, settle: Callable[[], None]) -> None:
         return answer
 
     def begin(meeting_id: str) -> Answer:
-        found: Answer = ours.call(which, "create", {"name": "Assembly", "meetingID": meeting_id, "moderatorPW": "m"})
+        found: Answer = ours.call(which, "create", {"name": "Assembly", "meetingID": meeting_id, "moderatorPW": "moderator"})
         return found
 
     which = {"name": "tf" + secrets.token_hex(4), "secret": secrets.token_hex(20), "duration_max": 60, "participants_max": 25}
@@ -212,11 +212,11 @@ def fair_use_binds_softly(ours: Any, settle: Callable[[], None]) -> None:
         settle()
         wait_for(lambda: begin(third).key == "participantLimitReached")
         assert begin(second).ok and come(second, "u3").ok
-        assert ours.call(which, "end", {"meetingID": first, "password": "m"}).ok
+        assert ours.call(which, "end", {"meetingID": first, "password": "moderator"}).ok
         wait_for(lambda: begin(third).ok)
     finally:
         for meeting_id in (first, second, third):
-            ours.call(which, "end", {"meetingID": meeting_id, "password": "m"})
+            ours.call(which, "end", {"meetingID": meeting_id, "password": "moderator"})
         ours.apply({"name": which["name"], "state": "absent"})
 
 
