@@ -15,7 +15,8 @@ description:
     the cap; a smaller wish passes. Parameters that would lead around the caps are removed from C(create) calls.
   - Scalelite by itself cannot clamp; it raises a smaller wish to the forced value. Role P(meet.coop.pool#role) gives it a correction that
     lets smaller wishes pass. Where that is missing the caps bind all the same, RV(smaller_wishes) says V(raised), and a warning does too.
-  - Caps hold for each meeting. No engine here limits how many meetings a tenant has at a time.
+  - Caps hold for each meeting. What a tenant has in all its meetings together is looked at when it begins another one
+    (O(tenants[].meetings_at_once), O(tenants[].participants_at_once)); whoever joins a meeting is never refused for that.
   - Changes made by hand are found and undone.
   - A running BBBLB sees a change after its cache time (C(pool_tenant_cache) of role P(meet.coop.pool#role), a few seconds), Scalelite at
     once.
@@ -73,6 +74,20 @@ options:
           - The most people in one meeting; V(0) for no cap.
           - Required unless O(tenants[].state=absent).
         type: int
+      meetings_at_once:
+        description:
+          - A tenant with this many meetings begins no other one; V(0) for no such limit. A meeting that is there already is created again
+            as ever, and everybody may join it.
+          - The engines know no such limit; role P(meet.coop.pool#role) adds it to them. Two meetings begun in the same moment may both
+            pass.
+        type: int
+        default: 0
+      participants_at_once:
+        description:
+          - A tenant with this many people in all its meetings together begins no other meeting; V(0) for no such limit.
+          - BBBLB has the number from its last poll, Scalelite asks the nodes with meetings of the tenant.
+        type: int
+        default: 0
       record:
         description: Whether this tenant may record. V(false) switches recording off whatever a meeting asks for.
         type: bool
@@ -161,6 +176,8 @@ def main() -> None:
                     "enabled": {"type": "bool", "default": True},
                     "duration_max": {"type": "int"},
                     "participants_max": {"type": "int"},
+                    "meetings_at_once": {"type": "int", "default": 0},
+                    "participants_at_once": {"type": "int", "default": 0},
                     "record": {"type": "bool", "default": False},
                     "disabled_features": {"type": "list", "elements": "str", "default": []},
                     "tag": {"type": "str", "default": ""},
@@ -180,6 +197,8 @@ def main() -> None:
             enabled=one["enabled"],
             duration_max=one["duration_max"] or 0,
             participants_max=one["participants_max"] or 0,
+            meetings_at_once=one["meetings_at_once"],
+            participants_at_once=one["participants_at_once"],
             record=one["record"],
             disabled_features=tuple(one["disabled_features"]),
             state=one["state"],

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.support.lab import RunningLab
-from tests.support.pool import ASKED, DOMAIN, NODES, Pool, provide, wait_for
+from tests.support.pool import ASKED, DOMAIN, NODES, Pool, fair_use_binds_softly, provide, wait_for
 
 Module = Callable[..., dict[str, Any]]
 MASKED = "********"
@@ -257,6 +257,10 @@ def test_people_stop_at_the_cap(pool: Pool, tenants: Tenants) -> None:
     assert results[2].key == "maxParticipantsReached"
 
 
+def test_what_is_fair_at_once_is_looked_at_when_a_meeting_begins(tenants: Tenants) -> None:
+    fair_use_binds_softly(tenants, settle)
+
+
 # -- between tenants, and from outside ---------------------------------------------------------------------------------------------
 
 
@@ -335,6 +339,28 @@ def test_one_failed_poll_loses_no_meeting(pool: Pool, tenants: Tenants) -> None:
     assert tenants.call(tenants.one, "getMeetingInfo", {"meetingID": meeting_id}).ok, "BBBLB 0.0.18 alone has forgotten it by now"
     assert tenants.call(tenants.one, "create", {"name": "Assembly", "meetingID": meeting_id}).key == "duplicateWarning"
     assert {found for found, _parameters in pool.seen(meeting_id)} == {node}
+
+
+@pytest.mark.thorough
+def test_a_node_dies_with_a_meeting_on_it_and_comes_back(pool: Pool, tenants: Tenants) -> None:
+    meeting_id = tenants.create(tenants.one)
+    ((node, _parameters),) = pool.seen(meeting_id)
+    domain = f"{node}.lab.test"
+    pool.lab.exec(node, ["systemctl", "stop", "bbb-double"])
+    try:
+        wait_for(lambda: pool.health()[domain] == "offline", 60, 1)
+        # Its people meet again under the same ID, elsewhere, and so does everybody else.
+        assert tenants.call(tenants.one, "create", {"name": "Assembly", "meetingID": meeting_id}).ok
+        others = [name for name in NODES if name != node]
+        made = [one for other in others for one in pool.control(other, "GET", "/log?call=create")]
+        assert [one for one in made if pool.own_id(one["parameters"]["meetingID"]) == meeting_id]
+        listed = tenants.call(tenants.one, "getMeetings")
+        assert listed.ok and meeting_id in [one.findtext("meetingID") for one in listed.xml.findall("meetings/meeting")]
+        assert tenants.call(tenants.one, "create", {"name": "Another", "meetingID": f"{meeting_id}-2"}).ok
+    finally:
+        pool.lab.exec(node, ["systemctl", "start", "bbb-double"])
+    wait_for(lambda: pool.health()[domain] == "available", 60, 1)
+    assert tenants.call(tenants.one, "getMeetingInfo", {"meetingID": meeting_id}).ok, "the meeting elsewhere goes on"
 
 
 def test_a_meeting_made_during_a_poll_is_not_lost(pool: Pool, tenants: Tenants) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.meet.coop.plugins.module_utils._pool.model import BLOCKED_CREATE, EXPIRY
 from tests.support.lab import RunningLab
-from tests.support.pool import ASKED, DOMAIN, NODES, Pool, ScalelitePool, play, provide, wait_for
+from tests.support.pool import ASKED, DOMAIN, NODES, Pool, ScalelitePool, fair_use_binds_softly, play, provide, wait_for
 
 Module = Callable[..., dict[str, Any]]
 pytestmark = pytest.mark.thorough
@@ -180,6 +180,10 @@ def test_people_stop_at_the_cap(scalelite: Tenants) -> None:
         node = (link.hostname or "").partition(".")[0]
         results.append(scalelite.pool.request("GET", f"{link.path}?{link.query}", host=link.hostname or "", where=node))
     assert [answer.ok for answer in results] == [True, True, False] and results[2].key == "maxParticipantsReached"
+
+
+def test_what_is_fair_at_once_is_looked_at_when_a_meeting_begins(scalelite: Tenants) -> None:
+    fair_use_binds_softly(scalelite, lambda: None)
 
 
 def test_a_join_carries_no_body(scalelite: Tenants, lab: RunningLab) -> None:

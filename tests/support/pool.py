@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import secrets
 import socket
 import ssl
 import subprocess
@@ -17,7 +18,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from tests.lab.config import NODES
 
@@ -177,6 +178,46 @@ class ScalelitePool(Pool):
         done = self.lab.exec("pool", ["sh", "-c", script, "redis", *words])
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+
+def fair_use_binds_softly(ours: Any, settle: Callable[[], None]) -> None:
+    """What a tenant may have at once is looked at when it begins another meeting, and nobody who joins one is refused, with any engine."""
+
+    def come(meeting_id: str, person: str) -> Answer:
+        asked = {"fullName": "Ada", "meetingID": meeting_id, "role": "VIEWER", "userID": person, "redirect": "false"}
+        answer: Answer = ours.call(which, "join", asked)
+        assert answer.status in (302, 307), answer.body
+        link = urlsplit(answer.headers["Location"])
+        host = link.hostname or ""
+        answer = ours.pool.request("GET", f"{link.path}?{link.query}", host=host, where=host.partition(".")[0])
+        return answer
+
+    def begin(meeting_id: str) -> Answer:
+        found: Answer = ours.call(which, "create", {"name": "Assembly", "meetingID": meeting_id, "moderatorPW": "moderator"})
+        return found
+
+    which = {"name": "tf" + secrets.token_hex(4), "secret": secrets.token_hex(20), "duration_max": 60, "participants_max": 25}
+    first, second, third = (f"{which['name']}-{number}" for number in "123")
+    try:
+        made = ours.apply({**which, "meetings_at_once": 2})
+        assert made["changed"] and not ours.apply({**which, "meetings_at_once": 2})["changed"]
+        settle()
+        assert begin(first).ok and begin(second).ok
+        assert begin(third).key == "meetingLimitReached" and not ours.pool.seen(third)
+        # Who signs with another secret learns nothing of it.
+        assert ours.call({**which, "secret": "x" * 40}, "create", {"name": "Assembly", "meetingID": third}).key == "checksumError"
+        assert begin(first).ok and come(first, "u1").ok and come(first, "u2").ok
+        assert not [name for _node, sent in ours.pool.seen(first) for name in sent if name.startswith("coop")]
+        assert ours.apply({**which, "participants_at_once": 2})["changed"]
+        settle()
+        wait_for(lambda: begin(third).key == "participantLimitReached")
+        assert begin(second).ok and come(second, "u3").ok
+        assert ours.call(which, "end", {"meetingID": first, "password": "moderator"}).ok
+        wait_for(lambda: begin(third).ok)
+    finally:
+        for meeting_id in (first, second, third):
+            ours.call(which, "end", {"meetingID": meeting_id, "password": "moderator"})
+        ours.apply({"name": which["name"], "state": "absent"})
 
 
 def play(engine: str, *options: str) -> subprocess.CompletedProcess[str]:

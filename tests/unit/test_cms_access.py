@@ -39,6 +39,7 @@ def service(names: Any, state: str = "present", access: str = "tenant") -> dict[
         "state": state,
         "cms": cms,
         "limits": limits,
+        "fair_use": {"participants": 40, "meetings": 3, "policy": "soft_limit"},
         "server": {"endpoint": "https://bbb.rosa.example/bigbluebutton/api/"},
     }
 
@@ -62,6 +63,7 @@ def test_whoever_has_a_secret_is_either_let_in_or_locked_out(listed: set[str], k
             both = [new[PREFIX + name], kept[PREFIX + name]] if name in staged else [kept[PREFIX + name]]
             assert one["secret"].split(":") == both and one["enabled"] is (state == "present")
             assert (one["duration_max"], one["participants_max"], one["record"]) == (60, 25, False)
+            assert (one["meetings_at_once"], one["participants_at_once"]) == (3, 40)
     assert {one["name"] for one in found.credentials} == (listed & known if state == "present" else set())
     for one, proof in zip(found.credentials, found.proofs, strict=True):
         assert one["secret"] == proof["secret"] == new.get(PREFIX + one["name"], kept[PREFIX + one["name"]])

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import random
 import signal
 import sqlite3
 import subprocess
@@ -240,6 +241,44 @@ def test_an_hour_of_seconds_on_the_slots_is_within_one_interval(tmp_path):
         ours.folder.mkdir()
         ours.run(World([Stay("n1.test", "rosa", DAY + shift, DAY + shift + 119)], DAY), DAY + 600)
         assert minutes(ours.month("2026-03", AFTER), "rosa") == expected
+
+
+@pytest.mark.thorough
+def test_a_month_of_use_is_metered_to_the_figure_that_is_known(tmp_path):
+    """A whole month of many tenants, with six hours without the meter, a node that dies with its meetings, and a poll that fails once: the
+    minutes are those that really were, less exactly what was not measured."""
+    chance, step, begin, end = random.Random(11), 300, epoch("2026-03-01T00:00"), epoch("2026-04-01T00:00")
+    nodes = ["n1.test", "n2.test", "n3.test"]
+    stays = []
+    for number in range(900):
+        first = begin + step * chance.randrange((end - begin) // step - 48)
+        last = first + step * chance.randint(1, 48)
+        stays.append(Stay(chance.choice(nodes), f"t{number % 12}", first, last, chance.randint(1, 30), f"m{number}"))
+    down = (epoch("2026-03-10T08:00"), epoch("2026-03-10T14:00"))
+    dead = {"n2.test": (epoch("2026-03-17T19:00"), epoch("2026-03-17T21:00"))}
+    dead["n3.test"] = (epoch("2026-03-20T10:00"), epoch("2026-03-20T10:05"))
+
+    def faults(node: str, now: float) -> str | None:
+        first, last = dead.get(node, (0, 0))
+        return "silent" if first <= now < last else None
+
+    ours = Meter(tmp_path, [{"domain": node} for node in nodes], step)
+    world = World(stays, begin, faults=faults)
+    ours.run(world, down[0])
+    world.now = down[1]
+    ours.run(world, end)
+    found = ours.month("2026-03", "2026-04-02")
+    for tenant in {stay.tenant for stay in stays}:
+        seen = 0.0
+        for stay in stays:
+            if stay.tenant == tenant:
+                missed = [down, *([dead[stay.node]] if stay.node in dead else [])]
+                seen += stay.people * (stay.end - stay.begin - stay.within(missed))
+        assert minutes(found, tenant) == seen / 60
+    polls = (end - begin - 6 * 3600) // step
+    assert found["samples_got"] == 3 * polls - 24 - 1 and found["samples_expected"] == 3 * (end - begin) // step
+    assert found["silent"] == {"n2.test": 24, "n3.test": 1}
+    assert found["gaps"] == [{"from": "2026-03-10T08:00:00Z", "to": "2026-03-10T14:00:00Z", "minutes": 360}]
 
 
 # -- the record

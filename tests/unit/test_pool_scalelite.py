@@ -39,6 +39,8 @@ TENANTS = st.builds(
     enabled=st.booleans(),
     duration_max=st.integers(0, 100000),
     participants_max=st.integers(0, 100000),
+    meetings_at_once=st.integers(0, 100000),
+    participants_at_once=st.integers(0, 100000),
     record=st.booleans(),
     disabled_features=st.lists(st.sampled_from(["breakoutRooms", "chat", "polls"]), unique=True).map(lambda one: tuple(sorted(one))),
     state=st.sampled_from(["present", "absent"]),

@@ -71,6 +71,7 @@ def plan(
                 "duration_max": service["limits"]["meeting_minutes"],
                 "participants_max": service["limits"]["participants"],
                 "record": False,
+                **_at_once(service["fair_use"]),
             }
         )
         if new:
@@ -84,6 +85,13 @@ def plan(
             found.forget.append(key)
             found.tenants.append({"name": tenant_name(f"{service['id']}.{key.removeprefix(PREFIX)}"), "state": "absent"})
     return found
+
+
+def _at_once(fair_use: t.Mapping[str, t.Any]) -> dict[str, int]:
+    """What a system may have when it begins another meeting, each by itself."""
+    if fair_use["policy"] != "soft_limit":
+        return {}
+    return {"meetings_at_once": fair_use["meetings"], "participants_at_once": fair_use["participants"]}
 
 
 def _give(found: Access, one: t.Mapping[str, t.Any], endpoint: str, secret: str) -> None:

@@ -22,7 +22,15 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool.model import BLOCKED_CREATE, EXPIRY, NO_RECORDING, Change, Node, Tenant
+from ansible_collections.meet.coop.plugins.module_utils._pool.model import (
+    AT_ONCE,
+    BLOCKED_CREATE,
+    EXPIRY,
+    NO_RECORDING,
+    Change,
+    Node,
+    Tenant,
+)
 from ansible_collections.meet.coop.plugins.module_utils._pool.plan import LOCK, Entry, State, check_unique, host_lock, one_line
 
 VERSION = "0.0.18"
@@ -73,6 +81,7 @@ def overrides(tenant: Tenant) -> dict[str, dict[str, str]]:
         create["duration"] = f"<{tenant.duration_max}"
     if tenant.participants_max:
         create["maxParticipants"] = f"<{tenant.participants_max}"
+    create.update({name: f"<{getattr(tenant, option)}" for option, name in AT_ONCE.items() if getattr(tenant, option)})
     if not tenant.record:
         create.update(NO_RECORDING)
     if tenant.disabled_features:
@@ -148,6 +157,7 @@ class Bbblb:
             name=name, secret=entry["secret"], enabled=entry["enabled"], duration_max=cap("duration"),
             participants_max=cap("maxParticipants"), record=create.get("record") != "=false",
             disabled_features=tuple(one for one in features.split(",") if one),
+            **{option: cap(name) for option, name in AT_ONCE.items()},
         )  # fmt: skip
 
     def node_of(self, domain: str, entry: Entry) -> Node:

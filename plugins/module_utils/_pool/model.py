@@ -34,6 +34,10 @@ BLOCKED_CREATE = (
 EXPIRY = {"meetingExpireIfNoUserJoinedInMinutes": 5, "meetingExpireWhenLastUserLeftInMinutes": 1}
 """BigBlueButton's defaults in minutes, here the most there is: 0 would keep empty meetings, and their seats on a node, for ever."""
 
+AT_ONCE = {"meetings_at_once": "coopMeetings", "participants_at_once": "coopParticipants"}
+"""Under which names engines keep what a tenant may have at once. No engine knows them: role pool's corrections read them, and send them to
+no node."""
+
 NO_RECORDING = {
     "record": "=false",
     "autoStartRecording": "=false",
@@ -51,6 +55,9 @@ class Tenant:
     ``duration_max`` is in minutes, ``participants_max`` counts the people in one meeting; 0 means no cap. ``record`` says whether the
     tenant may record at all. Caps bind everyone who holds the secret; smaller wishes pass. ``previous_secret`` opens the same tenant while
     its secret is being changed. With a ``tag`` its meetings run on nodes of that tag and on no others.
+
+    ``meetings_at_once`` and ``participants_at_once`` count all its meetings together; a tenant that has as many begins no other meeting,
+    and people still join those that there are. 0 means no such limit.
     """
 
     name: str
@@ -63,6 +70,8 @@ class Tenant:
     state: str = "present"
     previous_secret: str = field(default="", repr=False)
     tag: str = ""
+    meetings_at_once: int = 0
+    participants_at_once: int = 0
 
     def check(self) -> None:
         """Raise CoopError with one clear line unless the tenant can be brought into a pool."""
@@ -74,7 +83,8 @@ class Tenant:
         if self.previous_secret:
             _check_secret(f"tenant {self.name}, previous_secret", self.previous_secret)
         _check_tag(f"tenant {self.name}", self.tag)
-        for option, value in (("duration_max", self.duration_max), ("participants_max", self.participants_max)):
+        for option in ("duration_max", "participants_max", *AT_ONCE):
+            value = getattr(self, option)
             if not 0 <= value <= MAX_CAP:
                 raise CoopError(f"tenant {self.name}: {option} is {value}; write a number from 1 to {MAX_CAP}, or 0 for no cap")
         for feature in self.disabled_features:

@@ -19,7 +19,15 @@ import uuid
 from urllib.parse import urlsplit
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._pool.model import BLOCKED_CREATE, EXPIRY, NO_RECORDING, Change, Node, Tenant
+from ansible_collections.meet.coop.plugins.module_utils._pool.model import (
+    AT_ONCE,
+    BLOCKED_CREATE,
+    EXPIRY,
+    NO_RECORDING,
+    Change,
+    Node,
+    Tenant,
+)
 from ansible_collections.meet.coop.plugins.module_utils._pool.plan import LOCK, Entry, State, check_unique, host_lock, one_line
 from ansible_collections.meet.coop.plugins.module_utils._pool.scalelite_program import answer, script
 
@@ -39,6 +47,7 @@ def settings(tenant: Tenant) -> dict[str, str]:
         found["duration"] = f"={tenant.duration_max}"
     if tenant.participants_max:
         found["maxParticipants"] = f"={tenant.participants_max}"
+    found.update({name: f"={getattr(tenant, option)}" for option, name in AT_ONCE.items() if getattr(tenant, option)})
     if not tenant.record:
         found.update(NO_RECORDING)
     if tenant.disabled_features:
@@ -156,6 +165,7 @@ class Scalelite:
             name=name, secret=secret, enabled=entry["enabled"], duration_max=cap("duration"), participants_max=cap("maxParticipants"),
             record=forced("record") != "false", disabled_features=tuple(one for one in forced("disabledFeatures").split(",") if one),
             previous_secret=previous.partition(SEPARATOR)[0], tag=forced(TAG).rstrip("!"),
+            **{option: cap(name) for option, name in AT_ONCE.items()},
         )  # fmt: skip
 
     def node_of(self, domain: str, entry: Entry) -> Node:

@@ -20,7 +20,7 @@ LIMITS: dict[str, dict[str, int]] = {
     "dedicated_server": {"rooms_per_account": 100, "meeting_minutes": 0, "participants": 0},
 }
 # 0: nothing is said about it.
-FAIR_USE = {"participants": 0, "meetings": 0}
+FAIR_USE = {"participants": 0, "meetings": 0, "policy": "notify"}
 RESOURCES: dict[str, dict[str, Any]] = {
     "consumer": {"memory": "1g", "cpus": 1.0, "pids": 512},
     "dedicated_container": {"memory": "2g", "cpus": 2.0, "pids": 1024},

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0 or later (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BBBLB as the pool runs it: ``uvicorn coop_bbblb:app``. Mends four defects of the pinned version, lets a tenant have
-several secrets, and refuses any other version."""
+several secrets and limits to what it has at once, and refuses any other version."""
 
 from __future__ import annotations
 
 import copy
+import datetime
 import logging
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import bbblb
 import sqlalchemy
 from bbblb import model
+from bbblb.lib.bbb import make_error
 from bbblb.services.bbb import BBBHelper
 from bbblb.services.poller import MeetingPoller
 from bbblb.services.tenants import TenantCache
@@ -148,13 +150,64 @@ def first_secret_signs(original):
     return fire
 
 
-model.TenantOverride.apply = strict_clamp(model.TenantOverride.apply)
+MEETINGS, PARTICIPANTS = "coopMeetings", "coopParticipants"
+"""Overrides of a tenant that are no parameters: how many meetings, and people in all of them, it may have when it begins another one."""
+
+
+def no_parameters(original):
+    """What a tenant may have at once is for this program, and for no node."""
+
+    def apply(self, params):
+        if self.param not in (MEETINGS, PARTICIPANTS):
+            original(self, params)
+
+    return apply
+
+
+def at_once(original):
+    """A tenant that has as much at once as it may begins no other meeting. Whoever joins one is never refused, and a meeting that is there
+    is created again as ever. It is soft: meetings begun in the same moment do not see each other, and people are those of the last poll.
+    """
+
+    async def handle_create(ctx):
+        tenant = await ctx.require_tenant()
+        limits = {one.param: int(one.value) for one in tenant.overrides if one.param in (MEETINGS, PARTICIPANTS)}
+        if limits:
+            await ctx.require_bbb_query()  # the checksum first
+            await refuse_too_much(ctx, tenant, limits)
+        return await original(ctx)
+
+    return handle_create
+
+
+async def refuse_too_much(ctx, tenant, limits):
+    # Columns, no objects: a loaded meeting brings its tenant along, and the session takes no second one.
+    asked = sqlalchemy.select(model.Meeting.uuid, model.Meeting.external_id).where(model.Meeting.tenant_fk == tenant.id)
+    meetings = {uuid: name for uuid, name in await ctx.session.execute(asked)}
+    if await ctx.require_param("meetingID") in meetings.values():
+        return
+    if len(meetings) >= limits.get(MEETINGS, len(meetings) + 1):
+        raise make_error("meetingLimitReached", f"There are {len(meetings)} meetings already; end one of them, or wait until one is over.")
+    if PARTICIPANTS in limits:
+        stats = model.MeetingStats
+        recent = model.utcnow() - datetime.timedelta(seconds=3 * ctx.config.POLL_INTERVAL)
+        asked = sqlalchemy.select(stats.uuid, stats.users).where(stats.tenant_fk == tenant.id, stats.ts >= recent).order_by(stats.ts)
+        latest = {uuid: users for uuid, users in await ctx.session.execute(asked) if uuid in meetings}
+        people = sum(latest.values())
+        if people >= limits[PARTICIPANTS]:
+            raise make_error("participantLimitReached", f"There are {people} people in meetings already; wait until some have left.")
+
+
+model.TenantOverride.apply = no_parameters(strict_clamp(model.TenantOverride.apply))
 model.Meeting.select = select_meetings(model.Meeting.select)
 TenantCache.get_tenant_by_realm = tenant_of_its_own(TenantCache.get_tenant_by_realm)
 MeetingPoller.poll_one = patient_poll(MeetingPoller.poll_one)
 bbbapi.verify_checksum_query = several_secrets(bbbapi.verify_checksum_query)
 BBBHelper.fire_signed_callback = first_secret_signs(BBBHelper.fire_signed_callback)
 BBBHelper.fire_analytics_callback = first_secret_signs(BBBHelper.fire_analytics_callback)
+# The route holds the function itself: a new one takes its place.
+bbbapi.api_routes[:] = [route for route in bbbapi.api_routes if route.path != "/create"]
+bbbapi.handle_create = bbbapi.api("create")(at_once(bbbapi.handle_create.__wrapped__))
 # Two lines per node and poll say nothing; changes of a node's health are warnings and stay.
 logging.getLogger("bbblb.services.poller").setLevel(logging.WARNING)
 

@@ -54,7 +54,7 @@ def test_everything_is_filled_in() -> None:
         "term": None,
         "price": None,
         "limits": {"rooms_per_account": 5, "meeting_minutes": 120, "participants": 50},
-        "fair_use": {"participants": 0, "meetings": 0},
+        "fair_use": {"participants": 0, "meetings": 0, "policy": "notify"},
         "record": False,
         "server": None,
         "cms": [],
@@ -135,10 +135,12 @@ def test_defaults_nearest_first() -> None:
 
 
 def test_fair_use_nearest_first() -> None:
-    data = changed(defaults__fair_use={"participants": 60, "meetings": 4}, services__rosa__fair_use={"participants": 90})
+    data = changed(
+        defaults__fair_use={"participants": 60, "meetings": 4}, services__rosa__fair_use={"participants": 90, "policy": "soft_limit"}
+    )
     found = built(data).services
-    assert found["rosa"]["fair_use"] == {"participants": 90, "meetings": 4}
-    assert found["cafe"]["fair_use"] == {"participants": 60, "meetings": 4}
+    assert found["rosa"]["fair_use"] == {"participants": 90, "meetings": 4, "policy": "soft_limit"}
+    assert found["cafe"]["fair_use"] == {"participants": 60, "meetings": 4, "policy": "notify"}
 
 
 RELAY = {

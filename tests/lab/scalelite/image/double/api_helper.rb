@@ -10,6 +10,12 @@ require 'net/http'
 require 'openssl'
 require 'rexml/document'
 
+# Answers of nodes are looked through by the names of Nokogiri, which the real one has.
+class REXML::Element
+  def xpath(path) = REXML::XPath.match(self, path)
+  def at_xpath(path) = REXML::XPath.first(self, path)
+end
+
 module BBBErrors
   class BBBError < StandardError
     attr_reader :message_key
@@ -54,10 +60,10 @@ module ApiHelper
   end
 
   # A GET that hangs is tried again by Net::HTTP, as in the real one.
-  def get_post_req(uri, body = '')
+  def get_post_req(uri, body = '', **timeouts)
     request = body.empty? ? Net::HTTP::Get.new(uri) : Net::HTTP::Post.new(uri, 'Content-Type' => 'application/xml').tap { |one| one.body = body }
     settings = Rails.configuration.x
-    options = { use_ssl: uri.scheme == 'https', open_timeout: settings.open_timeout, read_timeout: settings.read_timeout }
+    options = { use_ssl: uri.scheme == 'https', open_timeout: settings.open_timeout, read_timeout: settings.read_timeout, **timeouts }
     answer = Net::HTTP.start(uri.host, uri.port, **options) { |http| http.request(request) }
     document = REXML::Document.new(answer.body)
     code = document.elements['/response/returncode']
