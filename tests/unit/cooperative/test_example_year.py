@@ -98,9 +98,13 @@ def test_a_figure_can_be_followed_by_hand(made):
     # What all counted together stands on the treasurer's page, member by member.
     summary = (made.money / "closed" / "2025-10" / "summary.html").read_text()
     table = summary[summary.index('id="members"') : summary.index('id="producers"')]
-    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("<tr>")[2:]]
-    assert sum(Fraction(row[3]) for row in rows) == int(of_all)
-    assert sum(Fraction(row[1]) for row in rows) == Fraction(13, 2)
+    *rows, everyone = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("<tr>")[2:]]
+    assert sum(Fraction(row[3]) for row in rows) == int(of_all) == Fraction(everyone[3])
+    assert sum(Fraction(row[1]) for row in rows) == Fraction(13, 2) == Fraction(everyone[1])
+    # What floors and caps move is calculated on the page too.
+    share, rest, shares, held = re.search(r"sum to [0-9.…]+: ([0-9.]+)…? × ([0-9.]+)…? / ([0-9.]+)…? = ([0-9.]+)", page).groups()
+    assert abs(Fraction(share) * Fraction(rest) / Fraction(shares) - Fraction(held)) < Fraction(1, 1000)
+    assert everyone[4] == everyone[5].removesuffix(" EUR")
     # Every file it names exists, and has such a line.
     for name, number in re.findall(r"((?:bills|hours|usage|payments|sales|corrections)/[a-z0-9./-]+\.[a-z]+):([0-9]+)", page):
         assert len((made.money / name).read_text().splitlines()) >= int(number)

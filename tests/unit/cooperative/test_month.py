@@ -393,7 +393,8 @@ BROKEN = {
     ),
     "use in a metric that nobody shares by": (
         lambda year: open_file(year, "usage/2025-01.csv", lambda text: text.replace("participant_minutes", "minutes")),
-        "money/usage/2025-01.csv:2: no line of this file is participant_minutes, by which rules/1.yml shares; mend the metric here or there",
+        "money/usage/2025-01.csv:2: no line of this file is participant_minutes, by which rules/1.yml shares; "
+        "mend the metric here or there",
     ),
     "a cap of nobody": (
         lambda year: open_file(year, "rules/2.yml", lambda text: text + "members:\n  dasy: {cap: 60.00}\n"),
