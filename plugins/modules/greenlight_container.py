@@ -61,7 +61,7 @@ options:
       - V(docker) runs containers on this host.
       - V(swarm) runs two services, Greenlight and its Redis, in the Docker Swarm that this host manages. When a node is lost, Swarm starts
         them on another one by itself. See C(docs/swarm.md) for what the nodes and the database need for that.
-      - An instance that one engine runs is refused by the other. Take it off there first, with O(state=absent); its data stays.
+      - An instance that one engine runs is refused by the other, unless O(switch_engine=true). The one that has it stops and removes it.
       - With V(swarm), what is secret is in Docker secrets, not in the services' visible specification. A change is an update of Swarm's
         own, which waits for the new task's health and goes back by itself. O(image_change=beside) means the same as V(replace),
         O(keep_previous) and O(allow_interruption) mean nothing.
@@ -69,6 +69,13 @@ options:
     type: str
     choices: [docker, swarm]
     default: docker
+  switch_engine:
+    description:
+      - Take the instance over where the other engine runs it. It is closed while its uploads are carried and it starts anew, with the image
+        that it had. What the other engine ran is removed once the instance is well. If it does not become well, that serves again.
+      - A run that was killed is finished by the next one with the same options.
+    type: bool
+    default: false
   swarm:
     description: How the instance lies in the Swarm. For O(engine=swarm).
     type: dict
@@ -92,7 +99,7 @@ options:
         description: Host name of the node, as C(docker node ls) has it. For O(swarm.storage=node).
         type: str
       path:
-        description: A directory that exists under this name on every node. For O(swarm.storage=shared).
+        description: A directory of this instance alone that exists under this name on every node. For O(swarm.storage=shared).
         type: path
       monitor:
         description: Seconds for which Swarm watches a new task; if it ends in that time, Swarm goes back.
@@ -458,7 +465,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import operations, ports, swarm_operations
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import operations, swarm_operations, switching
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import (
     REQUIRED_IF,
     argument_spec,
@@ -479,20 +486,24 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     state, purge = module.params["state"], module.params["purge"]
     upstreams: list[str] = []
     result: operations.Result
-    if module.params["engine"] == "swarm":
+    switch = state == "present" and module.params["switch_engine"] and engine and switching.due(engine, spec, module.params["engine"])
+    goal = module.params["engine"] if state == "present" else switching.whose(engine, spec, module.params["engine"])
+    if goal == "swarm":
         swarm = swarm_options(module.params, spec)
-        if state == "present":
+        if switch and engine:
+            result, before, after = switching.to_swarm(engine, spec, swarm, write)
+            upstreams = result.upstreams
+        elif state == "present":
             result, before, after = swarm_operations.converge(engine, spec, swarm, write)
             upstreams = result.upstreams
         else:
             result, before, after = swarm_operations.withdraw(engine, spec, swarm, state, purge, write)
     else:
-        if ports.read_state(spec.directory).swarm:
-            raise CoopError(
-                f"{spec.name} runs as services of a Docker Swarm; use engine swarm, or take it off there first"
-                " (state absent with engine swarm: its database and uploads stay), then run again"
-            )
-        if state == "present":
+        if switch and engine:
+            result, before, after = switching.to_docker(engine, spec, write)
+            upstreams = [f"{LOOPBACK}:{result.port}"]
+        elif state == "present":
+            swarm_operations.refuse_services(spec)
             result, before, after = operations.converge(engine, spec, write)
             upstreams = [f"{LOOPBACK}:{result.port}"]
         else:

@@ -63,6 +63,10 @@ options:
     type: str
     choices: [present, proven]
     default: present
+  state_root:
+    description: Directory below which every instance has one for its state; it says where uploads in a Swarm lie.
+    type: path
+    default: /var/lib/meet-coop/instances
   docker_host:
     description: Where Docker listens; it knows where the uploads lie.
     type: str
@@ -152,10 +156,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, export
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, export, uploads
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import check_name, volume_name
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import check_name
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -164,6 +168,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "recipients": {"type": "list", "elements": "str", "default": []},
     "hostnames": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["present", "proven"], "default": "present"},
+    "state_root": {"type": "path", "default": "/var/lib/meet-coop/instances"},
     "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
     **database.SERVER_ARGUMENTS,
 }
@@ -186,11 +191,10 @@ def run(params: dict[str, Any], write: bool) -> dict[str, Any]:
             raise CoopError(f"there is no export of {name} in {directory} that was proven readable; make one with state: present")
         export.check(directory, found)
         return {"changed": False, "export": told(found, directory), "why": []}
-    volume = Engine(params["docker_host"]).volume(volume_name(name))
     source = export.Source(
         instance=name,
         login=database.login(params["login_db"], params),
-        uploads=volume["Mountpoint"] if volume else None,
+        uploads=uploads.directory(Engine(params["docker_host"]), name, params["state_root"]),
         hostnames=tuple(params["hostnames"]),
     )
     proof, why = export.current(source, params["recipients"], directory)

@@ -118,16 +118,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, imports
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, imports, uploads
 from ansible_collections.meet.coop.plugins.module_utils._greenlight._psycopg import PSYCOPG_IMPORT_ERROR
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine, MissingSdk, explained
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import (
-    LABEL,
-    LABEL_MANAGER,
-    MANAGER,
-    check_name,
-    volume_name,
-)
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine, MissingSdk
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import check_name
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -140,16 +134,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "state_root": {"type": "path", "default": "/var/lib/meet-coop/instances"},
     "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
 }
-
-
-def uploads(address: str, name: str) -> str:
-    """The directory of the instance's volume, which is made where there is none. Raises CoopError."""
-    engine, volume = Engine(address), volume_name(name)
-    found = engine.volume(volume)
-    if found is None:
-        with explained(f"volume {volume}"):
-            found = engine.sdk.create_volume(volume, labels={LABEL: name, LABEL_MANAGER: MANAGER})
-    return str(found["Mountpoint"])
 
 
 def run(params: dict[str, Any], write: bool) -> dict[str, Any]:
@@ -165,7 +149,7 @@ def run(params: dict[str, Any], write: bool) -> dict[str, Any]:
         wanted = True
     tables = manifest["tables"]
     if wanted and write:
-        tables = imports.apply(target, params["archive"], lambda: uploads(params["docker_host"], name))
+        tables = imports.apply(target, params["archive"], lambda: _uploads(params, name))
     after = {"import": f"{manifest['instance']} of {manifest['made_at']}", "manifest_sha256": digest}
     return {
         "changed": wanted,
@@ -174,6 +158,13 @@ def run(params: dict[str, Any], write: bool) -> dict[str, Any]:
         "missing": manifest.get("missing", []),
         "diff": {"before": {} if wanted else after, "after": after},
     }
+
+
+def _uploads(params: dict[str, Any], name: str) -> str:
+    found = uploads.directory(Engine(params["docker_host"]), name, params["state_root"], make=True)
+    if not found:
+        raise CoopError(f"the uploads of {name} are in a bucket, into which nothing is imported")
+    return found
 
 
 def main() -> None:

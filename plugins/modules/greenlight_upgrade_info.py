@@ -93,11 +93,18 @@ kind:
   returned: success
   type: str
   sample: forward
+engine:
+  description: What runs the instance, V(docker) or V(swarm).
+  returned: success
+  type: str
+  sample: docker
 running:
-  description: C(image), C(version) and C(port) of what runs. Null for an instance that has never served.
+  description:
+    - C(image), C(version), C(port) and C(upstreams) of what runs, as M(meet.coop.greenlight_container) has them.
+    - Null for an instance that has never served.
   returned: success
   type: dict
-  sample: {image: 'bigbluebutton/greenlight:v3.7.1', version: v3.7.1, port: 5100}
+  sample: {image: 'bigbluebutton/greenlight:v3.7.1', version: v3.7.1, port: 5100, upstreams: ['127.0.0.1:5100']}
 wanted:
   description: O(image) with its version.
   returned: success

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import concurrent.futures
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, REDIS, STATE, Instance, SmallDocker
+from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, REDIS, STATE, Instance, SmallDocker, brought_up
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role
 
-_ports = itertools.count(47000, 10)
 HOLDERS_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_sleep%'"
 
 
@@ -34,19 +32,8 @@ def container_host(lab: RunningLab) -> RunningLab:
 
 @pytest.fixture(scope="module")
 def make_instance(container_host: RunningLab, run_module: Callable[..., dict[str, Any]]) -> Iterator[Callable[[str], Instance]]:
-    made: list[Instance] = []
-
-    def make(name: str) -> Instance:
-        first = next(_ports)
-        instance = Instance(container_host, run_module, f"t-{name}", (first, first + 9))
-        instance.remove()
-        made.append(instance)
-        instance.provide_database()
-        return instance
-
-    yield make
-    for instance in made:
-        instance.remove()
+    with brought_up(lambda name, ports: Instance(container_host, run_module, f"t-{name}", ports), 47000) as make:
+        yield make
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,12 +12,11 @@ from typing import Any
 import pytest
 
 from tests.support import swarm
-from tests.support.containers import BROKEN, HOST, IMAGE, OLDER, STATE
+from tests.support.containers import BROKEN, HOST, OLDER, STATE, brought_up
 from tests.support.lab import RunningLab
 from tests.support.swarm import SwarmInstance, Watch
 
 pytestmark = pytest.mark.thorough
-_ports = itertools.count(5900, 10)
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +27,8 @@ def nodes(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def make(nodes: RunningLab, run_module: Callable[..., dict[str, Any]]) -> Iterator[Callable[[str], SwarmInstance]]:
-    made: list[SwarmInstance] = []
-
-    def one(name: str) -> SwarmInstance:
-        first = next(_ports)
-        instance = SwarmInstance(nodes, run_module, f"s-{name}", (first, first + 9))
-        instance.remove()
-        made.append(instance)
-        instance.provide_database()
-        return instance
-
-    yield one
-    for instance in made:
-        instance.remove()
+    with brought_up(lambda name, ports: SwarmInstance(nodes, run_module, f"s-{name}", ports), 5900) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +87,9 @@ def test_an_update_cuts_nobody_off(steady: SwarmInstance) -> None:
     assert watch.asked > 5
     assert "another-BBBSECRET-4711" not in json.dumps(result) + steady.docker("service", "inspect", steady.container)
     assert old in steady.docker("secret", "ls")  # Swarm goes back to it, should it have to
-    assert "remove 1 old secret" in steady.truthful()["actions"]
+    # With the next change the one after that is what Swarm would go back to.
+    third = steady.truthful(bigbluebutton={**steady.arguments["bigbluebutton"], "secret": "a-third-BBBSECRET-4711"})
+    assert "remove 1 old secret" in third["actions"] and old not in steady.docker("secret", "ls")
 
 
 def test_a_bad_image_is_taken_back_by_swarm(steady: SwarmInstance) -> None:
@@ -126,12 +115,13 @@ def test_a_killed_run_is_put_right(make: Callable[[str], SwarmInstance], event: 
 def test_a_lost_node_is_survived_without_a_run(steady: SwarmInstance, nodes: RunningLab) -> None:
     upstreams = steady.good()["upstreams"]
     steady.docker("node", "update", "--availability", "drain", "host1.lab.test")
-    nodes.wait_for(HOST, f"docker service ps --filter desired-state=running {steady.container} | grep -q 'host2.*Running'", 120)
+    running = f"docker service ps --filter desired-state=running --format '{{{{.Node}}}} {{{{.CurrentState}}}}' {steady.container}"
+    nodes.wait_for(HOST, f"{running} | grep -q '^host2[^ ]* Running'", 180)
     steady.docker("node", "update", "--availability", "active", "host1.lab.test")
     assert steady.node() == "host2"
     swarm.lose(nodes, "host2")
     try:
-        nodes.wait_for(HOST, f"docker service ps --filter desired-state=running {steady.container} | grep -q 'host1.*Running'", 180)
+        nodes.wait_for(HOST, f"{running} | grep -q '^host1[^ ]* Running'", 300)
         assert [one.split(":")[0] for one in steady.answers(upstreams)] == [nodes.ip("host1")]
         result = steady.good()
         assert (result["changed"], result["upstreams"]) == (False, upstreams)
@@ -151,24 +141,50 @@ def test_stopped_and_absent(make: Callable[[str], SwarmInstance]) -> None:
     assert instance.snapshot()[:3] == ([], "", "")
 
 
+UPLOADED = "/usr/src/app/storage/ab/cd/abcdupload"
+
+
 def test_from_one_engine_to_the_other_and_back(make: Callable[[str], SwarmInstance]) -> None:
-    """Each refuses what the other runs; what people wrote comes along."""
+    """Each refuses what the other runs, unless it is to take it over; what people wrote comes along, and a killed run is finished."""
     instance = make("switched")
     docker = {"engine": "docker", "database": {**instance.arguments["database"], "host": "10.213.0.1"}}
-    pinned = {"swarm": {"node": "host1.lab.test", "monitor": 3}}
-    instance.good(**docker)
+    port = instance.good(**docker)["port"]
     instance.sql("CREATE TABLE what_people_wrote AS SELECT 1")
-    instance.docker("exec", instance.container, "touch", "/usr/src/app/storage/upload")
-    assert "of engine docker" in instance.bad(**pinned)["msg"]
-    instance.good(**docker, state="absent")
-    result = instance.truthful(**pinned)
-    assert len(result["upstreams"]) == 1 and instance.node() == "host1"
-    instance.docker("exec", instance.task_container(), "test", "-e", "/usr/src/app/storage/upload")
-    assert "take it off there first" in instance.bad(**docker)["msg"]
-    instance.good(state="absent")
-    instance.truthful(**docker, image=IMAGE)
-    instance.docker("exec", instance.container, "test", "-e", "/usr/src/app/storage/upload")
+    instance.docker("exec", instance.container, "sh", "-c", "mkdir -p ${0%/*} && echo mine >$0", UPLOADED)
+    assert "of engine docker on this host; use engine docker, or take it over" in instance.bad()["msg"]
+
+    instance.killed("service create {c}", switch_engine=True)
+    result = instance.truthful(switch_engine=True)
+    assert result["port"] == port and not {"", "-redis"} & instance.names().keys()
+    assert len(instance.answers(result["upstreams"])) == 1 and instance.in_task(f"cat {UPLOADED}") == "mine\n"
+    assert instance.container not in instance.docker("volume", "ls") + instance.docker("network", "ls", "--filter", "driver=bridge")
+    instance.in_task(f"rm {UPLOADED}; echo newer >{UPLOADED}-2")
+    assert "use engine swarm, or take it over" in instance.bad(**docker)["msg"]
+
+    instance.killed("container create {c}", **docker, switch_engine=True)
+    result = instance.truthful(**docker, switch_engine=True)
+    assert (result["port"], result["upstreams"]) == (port, [f"127.0.0.1:{port}"]) and instance.serves(port)
+    assert instance.inside(f"cat {UPLOADED}*").stdout == "newer\n"
     assert instance.sql("SELECT count(*) FROM what_people_wrote") == "1"
+    assert instance.snapshot()[:3] == ([], "", "") and instance.lab.exec(HOST, ["test", "-e", instance.uploads]).returncode != 0
+
+
+def test_what_does_not_become_well_there_serves_again_here(make: Callable[[str], SwarmInstance]) -> None:
+    instance = make("returned")
+    docker = {"engine": "docker", "database": {**instance.arguments["database"], "host": "10.213.0.1"}}
+    port = instance.good(**docker)["port"]
+    failed = instance.bad(switch_engine=True, database={**instance.arguments["database"], "host": "10.0.0.1"}, ready_timeout=10)
+    assert failed["msg"].endswith("; engine docker serves it again") and instance.serves(port)
+    assert instance.snapshot()[:3] == ([], "", "") and instance.good(**docker)["changed"] is False
+    assert (
+        "no directory on this host" in instance.bad(switch_engine=True, swarm={"storage": "shared", "path": "/nowhere/s-returned"})["msg"]
+    )
+    assert "not on swarm.node host9" in instance.bad(switch_engine=True, swarm={"node": "host9"})["msg"]
+    pinned = {"swarm": {"node": "host1.lab.test", "monitor": 3}}
+    instance.docker("exec", instance.container, "sh", "-c", "mkdir -p ${0%/*} && echo mine >$0", UPLOADED)
+    instance.truthful(switch_engine=True, **pinned)
+    assert instance.node() == "host1" and instance.in_task(f"cat {UPLOADED}") == "mine\n"
+    assert f"the uploads of {instance.name} are in volume" in instance.bad()["msg"]
 
 
 def test_what_no_node_can_take_is_said(make: Callable[[str], SwarmInstance]) -> None:

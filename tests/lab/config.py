@@ -18,6 +18,8 @@ DEFAULT_SUBNET = "172.30.77.0/24"
 BASE_IMAGE = "meet-coop-lab/base"
 HOST_IMAGE = os.environ.get("LAB_HOST_IMAGE") or "meet-coop-lab/host"
 REDIS_IMAGE = "meet-coop-lab/redis:7"
+UPLOADS = "/srv/meet-coop/uploads"
+"""Where the nodes of a Swarm have the uploads of their instances."""
 ACCOUNTS = ("sunflower", "rosa", "cafe")
 """SMTP logins the lab's mail server knows: one per member, each with its own password and sender address."""
 
@@ -31,6 +33,8 @@ class Host:
     image: str = HOST_IMAGE
     volumes: tuple[str, ...] = ()
     """Directories that lie on a Docker volume of their own (nested Docker cannot put overlays on an overlay)."""
+    shared: tuple[str, ...] = ()
+    """Directories that the lab's hosts which name them have in common, as from a file server."""
     aliases: tuple[str, ...] = ()
     """Further names of the host in lab.test."""
     containers: bool = False
@@ -49,8 +53,8 @@ HOSTS: dict[str, Host] = {
         Host("node1", 31),
         Host("node2", 32),
         Host("node3", 33),
-        Host("host1", 41, volumes=("/var/lib/docker",), containers=True),
-        Host("host2", 42, volumes=("/var/lib/docker",), containers=True, optional=True),
+        Host("host1", 41, volumes=("/var/lib/docker",), shared=(UPLOADS,), containers=True),
+        Host("host2", 42, volumes=("/var/lib/docker",), shared=(UPLOADS,), containers=True, optional=True),
     )
 }
 NODES = tuple(name for name in HOSTS if name.startswith("node"))

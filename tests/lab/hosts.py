@@ -55,6 +55,10 @@ def volume(lab: Lab, host: Host, path: str) -> str:
     return f"{lab.container(host.name)}{path.replace('/', '-')}"
 
 
+def shared_volume(lab: Lab, path: str) -> str:
+    return f"{lab.name}-shared{path.replace('/', '-')}"
+
+
 def create_arguments(lab: Lab, host: Host, address: str | None = None) -> list[str]:
     """Options of ``docker create`` for one host. Not --privileged: a capability the lab lacks must show."""
     arguments = [
@@ -70,6 +74,8 @@ def create_arguments(lab: Lab, host: Host, address: str | None = None) -> list[s
         arguments += ["--cap-add", "SYS_PTRACE"]
     for path in host.volumes:
         arguments += ["--volume", f"{volume(lab, host, path)}:{path}"]
+    for path in host.shared:
+        arguments += ["--volume", f"{shared_volume(lab, path)}:{path}"]
     if host.containers:
         (CACHE / "images").mkdir(parents=True, exist_ok=True)
         arguments += ["--volume", f"{CACHE / 'images'}:{IMAGES_MOUNT}:ro"]
@@ -188,4 +194,7 @@ def remove_host(lab: Lab, host: Host) -> bool:
         docker("rm", "--force", "--volumes", name)
     for path in host.volumes:
         run(["docker", "volume", "rm", "--force", volume(lab, host, path)], check=False)
+    for path in host.shared:
+        # Refused while another host has it.
+        run(["docker", "volume", "rm", "--force", shared_volume(lab, path)], check=False)
     return found is not None

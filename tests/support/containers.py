@@ -9,15 +9,17 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from tests.support import ansible
 from tests.support.lab import RunningLab
 
+Made = TypeVar("Made", bound="Instance")
 HOST = "host1"
 IMAGE = "meet-coop-lab/greenlight:v3.8.2.4"
 OLDER = "meet-coop-lab/greenlight:v3.7.1"
@@ -223,6 +225,24 @@ class Instance:
         self.run(state="absent", purge=True)
         self.run_module(HOST, "meet.coop.greenlight_database", {"name": self.database, "state": "absent"})
         self.lab.exec(HOST, ["rm", "-rf", f"{STATE}/{self.name}"])
+
+
+@contextmanager
+def brought_up(build: Callable[[str, tuple[int, int]], Made], first_port: int) -> Iterator[Callable[[str], Made]]:
+    """Makes instances by their names, each with a database and ten ports of its own; at the end nothing is left of them."""
+    made: list[Made] = []
+
+    def make(name: str) -> Made:
+        first = first_port + 10 * len(made)
+        instance = build(name, (first, first + 9))
+        instance.remove()
+        made.append(instance)
+        instance.provide_database()
+        return instance
+
+    yield make
+    for instance in made:
+        instance.remove()
 
 
 class Background:

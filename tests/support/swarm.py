@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import engine, hosts, lifecycle
-from tests.lab.config import HOSTS
+from tests.lab.config import HOSTS, UPLOADS
 from tests.support import ansible
 from tests.support.containers import HOST, STATE, Instance
 from tests.support.lab import RunningLab
 from tests.support.roles import apply_role
 
 NODES = ("host1", "host2")
-UPLOADS = "/srv/uploads"
 
 
 @contextmanager
@@ -73,8 +72,6 @@ class SwarmInstance(Instance):
     def __init__(self, lab: RunningLab, run_module: Callable[..., dict[str, Any]], name: str, ports: tuple[int, int]) -> None:
         super().__init__(lab, run_module, name, ports)
         self.uploads = f"{UPLOADS}/{name}"
-        for node in NODES:
-            lab.exec(node, ["mkdir", "-p", self.uploads])
         self.arguments["database"]["host"] = lab.ip(HOST)
         self.arguments |= {"engine": "swarm", "swarm": {"storage": "shared", "path": self.uploads, "monitor": 3}, "rehearse": False}
         self.arguments["pull"] = "missing"
@@ -124,11 +121,21 @@ class SwarmInstance(Instance):
              "-H", "X-Forwarded-Proto: https", f"http://{upstream}/api/v1/env.json"],
         ).stdout  # fmt: skip
 
+    def provide_database(self, password: str | None = None) -> None:
+        super().provide_database(password)
+        self.lab.exec(HOST, ["mkdir", "-p", self.uploads])
+
+    def in_task(self, script: str) -> str:
+        """What a shell script prints in the container of its task; it must end well."""
+        done = self.lab.exec(self.node(), ["docker", "exec", self.task_container(), "sh", "-c", script])
+        assert done.returncode == 0, done
+        return str(done.stdout)
+
     def remove(self) -> None:
         self.run(state="absent", purge=True)
         self.run(state="absent", purge=True, engine="docker")
         self.run_module(HOST, "meet.coop.greenlight_database", {"name": self.database, "state": "absent"})
-        self.lab.exec(HOST, ["rm", "-rf", f"{STATE}/{self.name}"])
+        self.lab.exec(HOST, ["rm", "-rf", f"{STATE}/{self.name}", self.uploads])
 
 
 @dataclass

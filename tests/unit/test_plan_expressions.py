@@ -216,6 +216,27 @@ def _edge() -> Around:
     return Quiet()
 
 
+@pytest.mark.parametrize("service", ["plain", "gone"])
+def test_the_container_host_says_that_its_instances_are_in_a_swarm(tmp_path: pathlib.Path, service: str) -> None:
+    (tmp_path / "members.yml").write_text(MEMBERS)
+    (tmp_path / "hosts.ini").write_text("[pool_hosts]\npool\n")
+    (tmp_path / "group_vars").mkdir()
+    swarm = "container_host_engine: swarm\ncontainer_host_swarm_addresses: {host1: 10.0.0.1, host2: 10.0.0.2}\n"
+    (tmp_path / "group_vars" / "all.yml").write_text(VARIABLES)
+    (tmp_path / "group_vars" / "container_hosts.yml").write_text(swarm)
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(tmp_path / "hosts.ini"), str(tmp_path / "members.yml")])
+    desk = Desk(loader, {"hostvars": HostVars(inventory, VariableManager(loader=loader, inventory=inventory), loader)})
+    plan = desk.plan(service, _edge())
+    assert plan.broken is None
+    step = next(one["arguments"] for one in plan.steps if one["module"] == "greenlight_container")
+    place = f"/srv/meet-coop/uploads/{service}"
+    assert (step["engine"], step["swarm"]) == ("swarm", {"storage": "shared", "path": place})
+    if step["state"] == "present":
+        assert step["database"]["host"] == "10.0.0.1" and (step["rehearse"], step["image_change"]) == (True, "keep")
+        assert any(one["module"] == "file" and one["arguments"]["path"] == place for one in plan.steps)
+
+
 def test_every_task_of_a_tier_is_planned_or_told(desk: Desk) -> None:
     """A new kind of task in a role has to be taught to the plan, or it would be told as drift of every service for ever."""
     for service in SERVICES:

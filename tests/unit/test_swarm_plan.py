@@ -34,7 +34,7 @@ SPEC = instance.Spec(
     redis_password="r" * 40,
     secret_names=frozenset({"SOMETHING"}),
 )
-SHARED = Swarm(storage="shared", path="/srv/uploads")
+SHARED = Swarm(storage="shared", path="/srv/uploads/sunflower")
 PINNED = Swarm(node="host1")
 NETWORK = {"Id": "net-id", "Name": "greenlight-sunflower_overlay"}
 NODE = {
@@ -174,7 +174,7 @@ def test_upstreams_are_the_nodes_that_may_run_it() -> None:
 @pytest.mark.parametrize(
     ("observed", "how", "said"),
     [
-        (replace(EMPTY, containers=("greenlight-sunflower",)), SHARED, "of engine docker on this host; take it off there first"),
+        (replace(EMPTY, containers=("greenlight-sunflower",)), SHARED, "of engine docker on this host; use engine docker, or take it over"),
         (Observed(), SHARED, "docker node update --label-add coop.meet.instances=true NODE"),
         (Observed(labelled=2), SHARED, "none of the 2 nodes"),
         (Observed(labelled=2), PINNED, "node host1 is ready and active"),
@@ -191,6 +191,7 @@ def test_what_cannot_run_is_refused_before_anything_is_made(observed: Observed, 
         (None, "name it in swarm.node"),
         ({"storage": "shared"}, "needs swarm.path"),
         ({"storage": "shared", "path": "/srv", "node": "host1"}, "does not need"),
+        ({"storage": "shared", "path": "/srv/uploads"}, "does not end in /sunflower"),
         ({"storage": "s3", "path": "/srv"}, "belongs to swarm.storage 'shared'"),
         ({"storage": "s3"}, "needs S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, S3_REGION, S3_BUCKET"),
         ({"node": "host1", "monitor": 0}, "swarm.monitor 0"),

@@ -21,7 +21,7 @@ import re
 import secrets as randomness
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,12 @@ from ansible_collections.meet.coop.plugins.module_utils._backup import manifest,
 from ansible_collections.meet.coop.plugins.module_utils._backup.restic import Repository, Snapshot
 from ansible_collections.meet.coop.plugins.module_utils._backup.stage import Instance
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, dumps, ports
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, dumps, ports, swarm, swarm_operations, uploads
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.container import occupies
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import Login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine, explained
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import LABEL, LABEL_MANAGER, MANAGER, STOP_SECONDS
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import STOP_SECONDS
 
 if TYPE_CHECKING:
     import psycopg
@@ -158,7 +158,7 @@ def observe(request: Request, engine: Engine | None) -> Observed:
     note = _read(os.path.join(request.directory, NOTE))
     begun = _read(os.path.join(request.directory, BEGUN))
     there = _containers(engine, instance)
-    volume = engine.volume(instance.volume) if engine is not None else None
+    held = uploads.directory(engine, instance.name, instance.state_root)
     tables = _tables(instance.login)
     secrets = os.path.exists(os.path.join(instance.directory, manifest.SECRETS))
     living = [f"container {name}" for name in there if not name.endswith("-redis")]
@@ -168,8 +168,8 @@ def observe(request: Request, engine: Engine | None) -> Observed:
         living.append("its secrets")
     # What a killed run put into the volume of an instance that was not there is nothing to be lost.
     ours = begun is not None and not begun.get("living")
-    if volume is not None and not ours and _files(str(volume.get("Mountpoint") or "")):
-        living.append(f"uploads in volume {instance.volume}")
+    if held and not ours and _files(held):
+        living.append(f"uploads in {_place(instance)}")
     return Observed(
         chosen=chosen,
         living=tuple(living),
@@ -181,12 +181,19 @@ def observe(request: Request, engine: Engine | None) -> Observed:
 
 
 def _containers(engine: Engine | None, instance: Instance) -> dict[str, bool]:
-    """The instance's containers, whatever a replacement calls them meanwhile, and whether they run."""
+    """The instance's containers, whatever a replacement calls them meanwhile, or its services in a Swarm, and whether they run."""
     if engine is None:
         return {}
+    if ports.read_state(instance.directory).swarm:
+        return {name: bool(swarm.replicas(one)) for name, one in sorted(swarm.services(engine, instance.name).items())}
     pattern = rf"^/?{re.escape(instance.container)}(\.next|\.rehearsal|\.previous|-redis)?$"
     found = (engine.container(row["Id"]) for row in engine.containers(name=pattern))
     return dict(sorted((one["Name"].lstrip("/"), occupies(one)) for one in found if one is not None))
+
+
+def _place(instance: Instance) -> str:
+    """Where its uploads are, in words."""
+    return ports.read_state(instance.directory).uploads or f"volume {instance.volume}"
 
 
 def _tables(login: Login) -> int | None:
@@ -237,8 +244,9 @@ def diff(request: Request, observed: Observed) -> list[str]:
             f" snapshot {chosen.short} of {request.source} from {restic.stamp(chosen.time)} in its place"
         )
     steps.append(f"fetch snapshot {chosen.short} of {request.source} from {restic.stamp(chosen.time)}")
-    steps += [f"stop container {name}" for name in observed.containers]
-    for what in (f"database {instance.login.db}", f"volume {instance.volume}", f"files of {instance.name}"):
+    kind = "service" if ports.read_state(instance.directory).swarm else "container"
+    steps += [f"stop {kind} {name}" for name in observed.containers]
+    for what in (f"database {instance.login.db}", _place(instance), f"files of {instance.name}"):
         steps.append(f"restore {what}")
     return steps
 
@@ -339,19 +347,17 @@ def _uploads(request: Request, engine: Engine | None) -> None:
     source = os.path.join(request.tree, manifest.STORAGE)
     if not os.path.isdir(source):
         return
-    trees.give(source, _mountpoint(request, engine, make=True))
+    target = _mountpoint(request, engine, make=True)
+    if not target:
+        raise CoopError(f"the backup of {request.source} holds uploads, which are not restored into the bucket of {request.instance.name}")
+    trees.give(source, target)
 
 
 def _mountpoint(request: Request, engine: Engine | None, make: bool) -> str:
-    name = request.instance.volume
+    instance = request.instance
     if engine is None:
-        raise CoopError(f"Docker is not on this host, and volume {name} needs it; run meet.coop.platform first")
-    volume = engine.volume(name)
-    if volume is None and make:
-        with explained(f"volume {name}"):
-            engine.sdk.create_volume(name, labels={LABEL: request.instance.name, LABEL_MANAGER: MANAGER})
-        volume = engine.volume(name)
-    return str((volume or {}).get("Mountpoint") or "")
+        raise CoopError(f"Docker is not on this host, and volume {instance.volume} needs it; run meet.coop.platform first")
+    return uploads.directory(engine, instance.name, instance.state_root, make) or ""
 
 
 def _secrets_differ(request: Request) -> bool:
@@ -372,7 +378,8 @@ def _switch(request: Request, engine: Engine | None, note: Mapping[str, Any], re
         request = replace(request, source=str(note.get("source")))
     with ports.locked(instance.directory, instance.container, request.lock_wait):
         stopped = time.monotonic()
-        there = _stop(request, engine)
+        there = _containers(engine, instance)
+        _stop(request, engine, there)
         password = _put_files(request)
         _switch_database(request, password)
         source = os.path.join(request.tree, manifest.STORAGE)
@@ -380,7 +387,8 @@ def _switch(request: Request, engine: Engine | None, note: Mapping[str, Any], re
         if mountpoint and os.path.isdir(request.tree):
             os.makedirs(source, exist_ok=True)
             trees.clear(source, mountpoint)
-        started = _start(engine, [str(name) for name in note.get("start") or []])
+        services = there if ports.read_state(instance.directory).swarm else ()
+        started = _start(engine, [str(name) for name in note.get("start") or []], services)
         result.container = "started" if started else "stopped" if there else "none"
         result.interruption = round(time.monotonic() - stopped, 3)
     receipt = {**note, "finished": restic.stamp(datetime.now(timezone.utc)), "interruption": result.interruption}
@@ -393,21 +401,30 @@ def _switch(request: Request, engine: Engine | None, note: Mapping[str, Any], re
     shutil.rmtree(request.tree, ignore_errors=True)
 
 
-def _stop(request: Request, engine: Engine | None) -> bool:
-    """Stop whatever of the instance runs; whether there was anything at all."""
-    there = _containers(engine, request.instance)
+def _stop(request: Request, engine: Engine | None, there: Mapping[str, bool]) -> None:
+    """Stop whatever of the instance runs."""
+    if engine is not None and ports.read_state(request.instance.directory).swarm:
+        with explained(f"Swarm cannot stop {request.instance.container}"):
+            for name, running in there.items():
+                if running:
+                    swarm_operations.scale(engine, name, 0)
+        swarm_operations.ended(engine, request.instance.name)
+        return
     for name, running in there.items():
         if running and engine is not None:
             with explained(f"Docker cannot stop {name}"):
                 engine.sdk.stop(name, timeout=STOP_SECONDS)
-    return bool(there)
 
 
-def _start(engine: Engine | None, names: list[str]) -> bool:
+def _start(engine: Engine | None, names: list[str], services: Collection[str] = ()) -> bool:
     """Start again what was stopped, Redis first."""
     if engine is None or not names:
         return False
     for name in sorted(names, key=lambda name: not name.endswith("-redis")):
+        if services and name in services:
+            with explained(f"Swarm cannot start {name}"):
+                swarm_operations.scale(engine, name, 1)
+            continue
         if engine.container(name) is None:
             return False
         with explained(f"Docker cannot start {name}"):

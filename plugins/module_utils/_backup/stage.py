@@ -7,7 +7,7 @@
 database.dump    pg_dump's custom format, proven readable
 secrets.json     what we generated; with the database all that is needed to bring the instance up elsewhere
 accounts.json    whom greenlight_user remembers; and the other small files of the instance's directory
-storage/         what people uploaded (the Docker volume)
+storage/         what people uploaded (the Docker volume, or the directory that the nodes of a Swarm share)
 branding/        the logo that the edge serves
 manifest.json    what all of this has to be (manifest.py)
 """
@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.meet.coop.plugins.module_utils import _moves
 from ansible_collections.meet.coop.plugins.module_utils._backup import manifest, trees
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, dumps, ports
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, dumps, ports, swarm, uploads
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import Login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine, variables
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import check_name
@@ -103,14 +103,13 @@ def staged(engine: Engine | None, instance: Instance, root: str) -> Iterator[tup
 def _fill(engine: Engine | None, instance: Instance, directory: str) -> dict[str, Any]:
     _take_state(instance, directory)
     container = engine.container(instance.container) if engine else None
-    volume = engine.volume(instance.volume) if engine else None
-    if container is not None and volume is None:
+    source = uploads.directory(engine, instance.name, instance.state_root) or ""
+    if container is not None and not source:
         raise CoopError(f"instance {instance.name} has a container and no volume {instance.volume}: its uploads are lost, restore them")
     if os.path.isdir(instance.branding):
         trees.take(instance.branding, os.path.join(directory, BRANDING))
     dump = os.path.join(directory, manifest.DUMP)
     storage = os.path.join(directory, manifest.STORAGE)
-    source = str((volume or {}).get("Mountpoint") or "")
     with _snapshot(instance.login) as (conn, snapshot):
         # Twice: an upload that the database knows may be deleted on the disk before we come to it, or written after we have been there.
         if source:
@@ -124,12 +123,25 @@ def _fill(engine: Engine | None, instance: Instance, directory: str) -> dict[str
                 instance=instance.name,
                 directories={"": directory},
                 conn=conn,
-                image=container["Config"].get("Image") if container else None,
-                image_id=container["Image"] if container else None,
-                greenlight_version=variables(container).get("VERSION_TAG") or None,
+                **_runs(engine, instance, container),
             )
     manifest.write(directory, made)
     return made
+
+
+def _runs(engine: Engine | None, instance: Instance, container: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """The image of the instance and its version, whichever engine runs it."""
+    name = container["Config"].get("Image") if container else None
+    image: Mapping[str, Any] | None = None
+    if engine and ports.read_state(instance.directory).swarm:
+        service = swarm.services(engine, instance.name).get(instance.container)
+        name = swarm.image_of(service) if service else None
+        image = engine.image(name) if name else None
+    return {
+        "image": name,
+        "image_id": container["Image"] if container else image["Id"] if image else None,
+        "greenlight_version": variables(container or image).get("VERSION_TAG") or None,
+    }
 
 
 @contextmanager

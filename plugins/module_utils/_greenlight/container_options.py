@@ -31,7 +31,7 @@ def specification(params: dict[str, Any]) -> instance.Spec:
         raise CoopError("resources.cpus must be 0.01 or more, and resources.pids 16 or more")
     if params["ca_file"] and not os.path.isabs(params["ca_file"]):
         raise CoopError(f"ca_file '{params['ca_file']}' is not an absolute path")
-    if params["image_change"] == "beside" and not (params["dump"] and params["rehearse"]):
+    if params["engine"] == "docker" and params["image_change"] == "beside" and not (params["dump"] and params["rehearse"]):
         raise CoopError("image_change 'beside' needs dump and rehearse: two versions share one database only after a trial on a copy of it")
     environment = build_environment(
         hostname=params["hostname"],
@@ -76,7 +76,8 @@ def specification(params: dict[str, Any]) -> instance.Spec:
 def swarm_options(params: dict[str, Any], spec: instance.Spec) -> swarm.Swarm:
     """How the instance lies in its Swarm. Raises CoopError naming the option at fault."""
     if params["state"] != "present":
-        return swarm.Swarm(label=(params["swarm"] or {}).get("label") or swarm.Swarm.label)
+        given = params["swarm"] or {}
+        return swarm.Swarm(label=given.get("label") or swarm.Swarm.label, path=given.get("path"))
     if params["pull"] == "always":
         raise CoopError("pull 'always' is not for engine swarm, whose nodes download what they lack; name an exact tag in image")
     return swarm.options(params["swarm"], spec)
@@ -93,6 +94,7 @@ def argument_spec() -> dict[str, Any]:
         "state": text(choices=["present", "stopped", "absent"], default="present"),
         "purge": {"type": "bool", "default": False},
         "engine": text(choices=["docker", "swarm"], default="docker"),
+        "switch_engine": {"type": "bool", "default": False},
         "swarm": {
             "type": "dict",
             "options": {

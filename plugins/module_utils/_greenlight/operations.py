@@ -114,51 +114,56 @@ def converge(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, di
 
     Returns what was done, and both sides of the diff. Raises ContainerError.
     """
+    with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write else nullcontext():
+        return within(engine, spec, write)
+
+
+def within(engine: Engine | None, spec: Spec, write: bool) -> tuple[Result, dict[str, Any], dict[str, Any]]:
+    """The same for a caller who holds the lock of the instance's directory."""
     actions: list[str] = []
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     refused: frozenset[int] = frozenset()
     dump: str | None = None
     wished = spec
-    with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write else nullcontext():
-        while True:
-            spec, waiting = wished, None
-            observed = observe(engine, spec)
-            if spec.image_change == "keep":
-                spec, observed, waiting = hold(spec, observed)
-            # One run at a time chooses a port on this host, and writes it down before the next one chooses.
-            with ports.locked(spec.state_root, "the ports of this host", 60) if write else nullcontext():
-                plan = diff(spec, observed, partial(others_ports, engine, spec), refused)
-                reserved = _reserved(observed.state, plan)
-                if write and reserved != observed.state:
-                    ports.write_state(spec.directory, reserved)
-            actions += plan.steps
-            before, after = {**plan.before, **before}, {**after, **plan.after}
-            if engine is None or (plan.changed and not write):
-                return _predicted(spec, observed, plan, waiting), before, after
-            if not plan.changed:
-                break
-            try:
-                prepare(engine, spec, plan)
-                replaced = observed.next if plan.promote else observed.previous if plan.restore or plan.swap else observed.main
-                if plan.dump and spec.dump and replaced:
-                    dump = dumps.dump(spec.dump, replaced["Id"], spec.dumps)
-                dump = apply(engine, spec, observed, plan, dump)
-                break
-            except PortTaken:
-                if observed.state.served or len(refused) >= 5:
-                    bring_back(engine, spec)
-                    raise
-                refused |= {plan.port or 0}
-            except (ContainerError, DatabaseError) as error:
-                bring_back(engine, spec)
-                raise _with_dump(error, dump) from error
+    while True:
+        spec, waiting = wished, None
+        observed = observe(engine, spec)
+        if spec.image_change == "keep":
+            spec, observed, waiting = hold(spec, observed)
+        # One run at a time chooses a port on this host, and writes it down before the next one chooses.
+        with ports.locked(spec.state_root, "the ports of this host", 60) if write else nullcontext():
+            plan = diff(spec, observed, partial(others_ports, engine, spec), refused)
+            reserved = _reserved(observed.state, plan)
+            if write and reserved != observed.state:
+                ports.write_state(spec.directory, reserved)
+        actions += plan.steps
+        before, after = {**plan.before, **before}, {**after, **plan.after}
+        if engine is None or (plan.changed and not write):
+            return predicted(spec, observed, plan, waiting), before, after
+        if not plan.changed:
+            break
         try:
-            result = settle(engine, spec, plan, write)
-        except ContainerError as error:
+            prepare(engine, spec, plan)
+            replaced = observed.next if plan.promote else observed.previous if plan.restore or plan.swap else observed.main
+            if plan.dump and spec.dump and replaced:
+                dump = dumps.dump(spec.dump, replaced["Id"], spec.dumps)
+            dump = apply(engine, spec, observed, plan, dump)
+            break
+        except PortTaken:
+            if observed.state.served or len(refused) >= 5:
+                bring_back(engine, spec)
+                raise
+            refused |= {plan.port or 0}
+        except (ContainerError, DatabaseError) as error:
+            bring_back(engine, spec)
             raise _with_dump(error, dump) from error
-        result.actions, result.dump, result.image_waiting = actions + result.actions, dump, waiting
-        result.previous = _previous(engine, spec)
+    try:
+        result = settle(engine, spec, plan, write)
+    except ContainerError as error:
+        raise _with_dump(error, dump) from error
+    result.actions, result.dump, result.image_waiting = actions + result.actions, dump, waiting
+    result.previous = _previous(engine, spec)
     return result, before, after
 
 
@@ -188,7 +193,7 @@ def _with_dump(error: ContainerError | DatabaseError, dump: str | None) -> Conta
     return ContainerError(f"{error}{where}", getattr(error, "log", None))
 
 
-def _predicted(spec: Spec, observed: Observed, plan: Plan, waiting: str | None) -> Result:
+def predicted(spec: Spec, observed: Observed, plan: Plan, waiting: str | None) -> Result:
     main = observed.next if plan.promote else observed.previous if plan.swap else observed.main or observed.previous
     image = observed.image if observed.image and not plan.pull else None
     return Result(
@@ -205,7 +210,7 @@ def prepare(engine: Engine, spec: Spec, plan: Plan) -> None:
     """Clear away what a killed run left, and fetch images: what serves is not touched yet."""
     with explained(f"Docker cannot change {spec.container}"):
         for name in plan.remove:
-            _remove(engine, name, served=name not in (spec.next, spec.rehearsal))
+            remove(engine, name, served=name not in (spec.next, spec.rehearsal))
         state = ports.read_state(spec.directory)
         if spec.previous in plan.remove and state.previous_until is not None:
             ports.write_state(spec.directory, state.with_(previous_until=None))
@@ -216,10 +221,10 @@ def prepare(engine: Engine, spec: Spec, plan: Plan) -> None:
         if plan.swap:
             _swap(engine, spec)
         if plan.clear:
-            _remove(engine, spec.previous)
+            remove(engine, spec.previous)
         if plan.put_back and spec.dump:
             if engine.container(spec.container):
-                _stop(engine, spec.container)
+                stop(engine, spec.container)
             copies.put_back(spec.dump, plan.put_back, keep=False)
             ports.write_state(spec.directory, ports.read_state(spec.directory).with_(put_back=None))
             if engine.container(spec.container):
@@ -244,7 +249,7 @@ def apply(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: str 
             sdk.create_volume(spec.volume, labels=labels)
         lost = _rehearse(engine, spec, observed, dump) if plan.rehearse else []
         if plan.redis.replaces:
-            _remove(engine, spec.redis)
+            remove(engine, spec.redis)
             sdk.create_container_from_config(redis_body(spec), spec.redis)
             sdk.start(spec.redis)
         else:
@@ -265,9 +270,9 @@ def _replace(engine: Engine, spec: Spec, observed: Observed, plan: Plan) -> None
     """Old container out of the way, new one on the same port. The old one is removed only when the new one is proven."""
     sdk = engine.sdk
     sdk.create_container_from_config(greenlight_body(spec, plan.port, observed.ca_digest), spec.next)
-    _stop(engine, spec.container)
+    stop(engine, spec.container)
     if observed.state.port is not None and not observed.state.served:
-        _remove(engine, spec.container)  # it is known, and has never been ready: nothing to go back to
+        remove(engine, spec.container)  # it is known, and has never been ready: nothing to go back to
     else:
         sdk.rename(spec.container, spec.previous)
     sdk.rename(spec.next, spec.container)
@@ -317,7 +322,7 @@ def _start(engine: Engine, spec: Spec, port: int | None, name: str | None = None
         raise
 
 
-def _remove(engine: Engine, name: str, served: bool = True) -> None:
+def remove(engine: Engine, name: str, served: bool = True) -> None:
     """Stop and remove a container if it is there. One that never served anybody is not given time to end."""
     import docker.errors
 
@@ -326,7 +331,7 @@ def _remove(engine: Engine, name: str, served: bool = True) -> None:
         return
     try:
         if served and occupies(found):
-            _stop(engine, name)
+            stop(engine, name)
         # Anonymous volumes go only with containers that we made: they hold nothing. Named ones always stay.
         engine.sdk.remove_container(name, force=True, v=(found["Config"].get("Labels") or {}).get(LABEL_MANAGER) == MANAGER)
     except docker.errors.NotFound:
@@ -363,14 +368,14 @@ def _rehearse(engine: Engine, spec: Spec, observed: Observed, dump: str | None) 
     except ContainerError as error:
         raise ContainerError(f"{refusal}: {error}", error.log) from error
     finally:
-        _remove(engine, spec.rehearsal, served=False)
+        remove(engine, spec.rehearsal, served=False)
     return []
 
 
 def _try(engine: Engine, trial: Spec, body: dict[str, Any]) -> None:
     engine.sdk.create_container_from_config(body | {"Env": [f"{key}={value}" for key, value in trial.environment.items()]}, trial.rehearsal)
     engine.sdk.start(trial.rehearsal)
-    _wait(engine, trial, trial.rehearsal, proven=False)
+    wait(engine, trial, trial.rehearsal, proven=False)
 
 
 def _on_a_copy(engine: Engine, spec: Spec, observed: Observed, login: Login, dump: str) -> list[str]:
@@ -399,7 +404,7 @@ def _on_a_copy(engine: Engine, spec: Spec, observed: Observed, login: Login, dum
             wrong = visitor.look() or visitor.sign_in(REHEARSAL_EMAIL, password)
             after = copies.shape(replace(login, db=copy.name))
         finally:
-            _remove(engine, spec.rehearsal, served=False)
+            remove(engine, spec.rehearsal, served=False)
     doubled = sorted(after.duplicates - before.duplicates)
     if doubled:
         raise ContainerError(f"its migrations leave rows that stand more than once: {'; '.join(doubled[:5])}")
@@ -431,7 +436,7 @@ def _beside(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: st
     """
     interrupt = bool(lost)
     if interrupt and spec.dump:
-        _stop(engine, spec.container)
+        stop(engine, spec.container)
         dump = dumps.dump(spec.dump, Running(engine, spec.container).inspect()["Id"], spec.dumps)
         ports.write_state(spec.directory, ports.read_state(spec.directory).with_(put_back=dump))
     before = copies.shape(spec.dump) if spec.dump else copies.Shape()
@@ -444,7 +449,7 @@ def _beside(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: st
             _start(engine, spec, plan.port, spec.next)
             found = Running(engine, spec.next).inspect()
             address = ((found["NetworkSettings"].get("Networks") or {}).get(spec.network) or {}).get("IPAddress")
-            _wait(engine, spec, spec.next, proven=False)
+            wait(engine, spec, spec.next, proven=False)
         wrong = _visitor(engine, spec, spec.next).look()
         doubled = sorted(copies.shape(spec.dump).duplicates - before.duplicates) if spec.dump else []
         if wrong or doubled:
@@ -460,7 +465,7 @@ def _beside(engine: Engine, spec: Spec, observed: Observed, plan: Plan, dump: st
     )
     _promote(engine, spec)
     if interrupt:
-        _remove(engine, spec.previous)
+        remove(engine, spec.previous)
     return dump
 
 
@@ -497,7 +502,7 @@ def _retreat(
     With `looks`, the old one was seen to show its page before, and must show it now.
     """
     log = getattr(error, "log", None)
-    _remove(engine, spec.next, served=False)
+    remove(engine, spec.next, served=False)
     state = ports.read_state(spec.directory).with_(next_port=None)
     ports.write_state(spec.directory, state)
     done = "serves on as it was"
@@ -516,7 +521,7 @@ def _retreat(
     well = _is_well(engine, spec, looks)
     if well and spec.dump and dump and not interrupt and done != "serves on as it was":
         # Nobody is served any more: now what was written since the dump is the smaller evil, and it is kept aside.
-        _stop(engine, spec.container)
+        stop(engine, spec.container)
         aside = copies.put_back(spec.dump, dump, keep=True)
         engine.sdk.start(spec.container)
         done = f"could not live with what had been migrated, so its database was put back; what was written since is in database {aside}"
@@ -528,7 +533,7 @@ def _retreat(
 def _is_well(engine: Engine, spec: Spec, looks: bool) -> str:
     """What is wrong with the container that serves, empty when nothing is; with `looks`, what people see as well."""
     try:
-        _wait(engine, spec, spec.container, proven=True)
+        wait(engine, spec, spec.container, proven=True)
     except (readiness.NotReady, ContainerError) as error:
         return str(error)
     wrong = _visitor(engine, spec, spec.container).look() if looks else ""
@@ -552,7 +557,7 @@ def _address(spec: Spec, inspected: dict[str, Any]) -> tuple[str, int] | None:
     return (ip, PORT) if ip else None
 
 
-def _wait(engine: Engine, spec: Spec, name: str, proven: bool) -> str:
+def wait(engine: Engine, spec: Spec, name: str, proven: bool) -> str:
     """Wait for a container of the instance, whatever configuration it has. Returns its version, raises NotReady."""
     container = Running(engine, name)
     environment = variables(container.inspect())
@@ -577,7 +582,7 @@ def settle(engine: Engine, spec: Spec, plan: Plan, write: bool) -> Result:
     found = Running(engine, spec.container).inspect()
     known = state.proven == found["Id"]
     try:
-        result.version = _wait(engine, spec, spec.container, known)
+        result.version = wait(engine, spec, spec.container, known)
     except readiness.NotReady as error:
         if error.pending and not plan.main.any and not plan.finish:
             # It started while its database was away, and its start script does not mind: one more start migrates.
@@ -593,20 +598,20 @@ def settle(engine: Engine, spec: Spec, plan: Plan, write: bool) -> Result:
             if write and error.hopeless and not state.served:
                 # It would start over and over, compiling its assets each time, and nobody is served by it.
                 with explained(f"Docker cannot stop {spec.container}"):
-                    _stop(engine, spec.container)
+                    stop(engine, spec.container)
             raise ContainerError(f"{error}{_redis_trouble(engine, spec)}", error.log) from error
     if write and (not known or not state.served or state.port != plan.port):
         ports.write_state(spec.directory, state.with_(port=plan.port, served=True, proven=found["Id"]))
     if write and (plan.finish or (plan.main.action == "recreate" and not plan.beside)):
         with explained(f"Docker cannot remove {spec.previous}"):
-            _remove(engine, spec.previous)
+            remove(engine, spec.previous)
     result.container_id, result.image_id = found["Id"], found["Image"]
     return result
 
 
 def _again(engine: Engine, spec: Spec) -> str:
     try:
-        return _wait(engine, spec, spec.container, proven=False)
+        return wait(engine, spec, spec.container, proven=False)
     except readiness.NotReady as error:
         raise ContainerError(f"{error}{_redis_trouble(engine, spec)}", error.log) from error
 
@@ -623,7 +628,7 @@ def _redis_trouble(engine: Engine, spec: Spec) -> str:
 def bring_back(engine: Engine, spec: Spec) -> bool:
     """After a failure: put back what was moved out of the way for a replacement. True when there was something."""
     with explained(f"Docker cannot bring {spec.container} back"):
-        _remove(engine, spec.next)
+        remove(engine, spec.next)
         state, old, main = ports.read_state(spec.directory), engine.container(spec.previous), engine.container(spec.container)
         kept = state.previous_until is not None and occupies(old)
         if state.put_back:
@@ -632,7 +637,7 @@ def bring_back(engine: Engine, spec: Spec) -> bool:
             if main and main["Id"] == state.proven and not occupies(main):
                 engine.sdk.start(spec.container)
             return False
-        _remove(engine, spec.container)
+        remove(engine, spec.container)
         engine.sdk.rename(spec.previous, spec.container)
         _old_redis(engine, spec, old)
         engine.sdk.start(spec.container)
@@ -643,14 +648,14 @@ def _old_redis(engine: Engine, spec: Spec, old: Mapping[str, Any]) -> None:
     """Give Redis back the password that the old container knows."""
     match = re.search(r"://:([^@]+)@", variables(old).get("REDIS_URL", ""))
     if match and match.group(1) != spec.redis_password:
-        _remove(engine, spec.redis)
+        remove(engine, spec.redis)
         engine.sdk.create_container_from_config(redis_body(spec, match.group(1)), spec.redis)
         engine.sdk.start(spec.redis)
 
 
 def _after_return(engine: Engine, spec: Spec) -> str:
     try:
-        _wait(engine, spec, spec.container, proven=True)
+        wait(engine, spec, spec.container, proven=True)
     except readiness.NotReady as error:
         return f"the container before it was brought back but does not serve either: {error}"
     return "the container before it serves again"
@@ -691,11 +696,11 @@ def _withdraw(
             continue
         if name not in keep:
             steps.append(f"remove container {name}")
-            jobs.append(partial(_remove, engine, name))
+            jobs.append(partial(remove, engine, name))
             before[name], after[name] = "present", None
         elif occupies(container):
             steps.append(f"stop container {name}")
-            jobs.append(partial(_stop, engine, name))
+            jobs.append(partial(stop, engine, name))
             before[name], after[name] = "running", "stopped"
     if spec.previous in keep:
         steps.append(f"rename container {spec.previous} to {spec.container}")
@@ -704,7 +709,7 @@ def _withdraw(
     if state == "absent":
         if observed.network:
             steps.append(f"remove network {spec.network}")
-            jobs.append(partial(_remove_network, engine, spec.network))
+            jobs.append(partial(remove_network, engine, spec.network))
             before["network"], after["network"] = spec.network, None
         if purge and observed.volume:
             steps.append(f"remove volume {spec.volume}")
@@ -728,7 +733,7 @@ def _withdraw(
     return result, before, after
 
 
-def _stop(engine: Engine, name: str) -> None:
+def stop(engine: Engine, name: str) -> None:
     """Stop a container; one that ends by itself at that moment is stopped too."""
     import docker.errors
 
@@ -743,7 +748,7 @@ def _rename(engine: Engine, old: str, new: str) -> None:
     engine.sdk.rename(old, new)
 
 
-def _remove_network(engine: Engine, name: str) -> None:
+def remove_network(engine: Engine, name: str) -> None:
     """Remove a network; whatever else was hung on it by hand is unhooked, not removed."""
     for one in (engine.network(name) or {}).get("Containers") or {}:
         engine.sdk.disconnect_container_from_network(one, name, force=True)

@@ -40,6 +40,10 @@ class State:
     put_back: str | None = None
     #: It runs as services of a Swarm, not as containers of this host.
     swarm: bool = False
+    #: Where its uploads are, if not in its volume: a directory, or "s3".
+    uploads: str | None = None
+    #: A directory from which its uploads were carried away, to be emptied.
+    left: str | None = None
 
     def with_(self, **changes: object) -> State:
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -51,7 +55,7 @@ def read_state(directory: str) -> State:
         with open(os.path.join(directory, STATE_FILE), encoding="utf-8") as handle:
             found = json.load(handle)
         port, next_port, until = (found.get(key) for key in ("port", "next_port", "previous_until"))
-        proven, put_back = (found.get(key) for key in ("proven", "put_back"))
+        proven, put_back, uploads, left = (found.get(key) for key in ("proven", "put_back", "uploads", "left"))
         return State(
             port=port if isinstance(port, int) and 0 < port < 65536 else None,
             served=found.get("served") is True,
@@ -60,6 +64,8 @@ def read_state(directory: str) -> State:
             previous_until=float(until) if isinstance(until, (int, float)) else None,
             put_back=put_back if isinstance(put_back, str) else None,
             swarm=found.get("swarm") is True,
+            uploads=uploads if isinstance(uploads, str) else None,
+            left=left if isinstance(left, str) else None,
         )
     except (OSError, ValueError, AttributeError):
         return State()

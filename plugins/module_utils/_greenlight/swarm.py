@@ -39,6 +39,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance imp
     STORAGE,
     Spec,
 )
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.uploads import BUCKET
 
 #: What the daemon answers when asked about a service, node, network, secret or task.
 Inspected = Mapping[str, Any]
@@ -89,6 +90,11 @@ class Swarm:
     def moves(self) -> bool:
         return self.node is None
 
+    @property
+    def uploads(self) -> str | None:
+        """As the state file says where uploads are."""
+        return self.path if self.storage == "shared" else BUCKET if self.storage == "s3" else None
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -107,6 +113,8 @@ class Observed:
     labelled: int = 0
     state: ports.State = ports.State()
     ca_digest: str | None = None
+    volume: str | None = None
+    """Directory of the instance's volume on this host."""
     containers: tuple[str, ...] = ()
     """Containers of the instance that the engine docker runs on this host."""
     own_id: str = ""
@@ -120,6 +128,8 @@ class Plan:
 
     steps: tuple[str, ...] = ()
     port: int | None = None
+    carry: str | None = None
+    """Directory of a volume whose uploads go to where all nodes have them."""
     network: bool = False
     secrets: tuple[str, ...] = ()
     redis: str | None = None
@@ -151,6 +161,8 @@ def options(params: Mapping[str, Any] | None, spec: Spec) -> Swarm:
         raise CoopError(f"swarm.node pins the instance to {swarm.node}, which swarm.storage '{swarm.storage}' does not need; leave one out")
     if swarm.storage == "shared" and not (swarm.path or "").startswith("/"):
         raise CoopError("swarm.storage 'shared' needs swarm.path, the absolute name of a directory that every node has")
+    if swarm.storage == "shared" and (swarm.path or "").rstrip("/").rpartition("/")[2] != spec.name:
+        raise CoopError(f"swarm.path {swarm.path} does not end in /{spec.name}; each instance needs a directory of its own, erased with it")
     if swarm.storage != "shared" and swarm.path:
         raise CoopError(f"swarm.path belongs to swarm.storage 'shared', not '{swarm.storage}'")
     if swarm.storage == "s3":
@@ -300,22 +312,44 @@ def observe(engine: Engine | None, spec: Spec, swarm: Swarm) -> Observed:
     nodes = engine.get("/nodes")
     labelled = [one for one in nodes if (one["Spec"].get("Labels") or {}).get(swarm.label) == "true"]
     fit = [one for one in labelled if one["Status"]["State"] == "ready" and one["Spec"]["Availability"] == "active"]
-    filters = {"label": [f"{LABEL}={spec.name}"]}
-    services = {one["Spec"]["Name"]: one for one in engine.get("/services", filters=filters)}
+    found = services(engine, spec.name)
     return Observed(
-        service=services.get(spec.container),
-        redis=services.get(spec.redis),
+        service=found.get(spec.container),
+        redis=found.get(spec.redis),
         network=engine.network(network_name(spec)),
-        secrets={one["Spec"]["Name"]: one["ID"] for one in engine.get("/secrets", filters=filters)},
+        secrets=secret_ids(engine, spec.name),
         nodes=tuple(one for one in fit if swarm.node in (None, one["Description"]["Hostname"])),
         places=tuple(one for one in labelled if swarm.node in (None, one["Description"]["Hostname"])),
         labelled=len(labelled),
         state=state,
         ca_digest=ca_digest,
+        volume=str((engine.volume(spec.volume) or {}).get("Mountpoint") or "") or None,
         containers=tuple(sorted(_name(engine, one) for one in engine.ids_of(spec.container))),
         own_id=own.get("NodeID") or "",
         own_address=own.get("NodeAddr") or "",
     )
+
+
+def services(engine: Engine, instance: str) -> dict[str, Inspected]:
+    """An instance's services by name. Raises ContainerError where this host manages no Swarm."""
+    return {one["Spec"]["Name"]: one for one in engine.get("/services", filters={"label": [f"{LABEL}={instance}"]})}
+
+
+def secret_ids(engine: Engine, instance: str) -> dict[str, str]:
+    """Names and ids of an instance's secrets."""
+    return {one["Spec"]["Name"]: one["ID"] for one in engine.get("/secrets", filters={"label": [f"{LABEL}={instance}"]})}
+
+
+def replicas(service: Inspected) -> int:
+    """How many tasks a service is to have."""
+    return int(((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas") or 0)
+
+
+def pinned_to(service: Inspected | None) -> str:
+    """Host name of the only node that may run a service; empty where several may."""
+    placement = (((service or {}).get("Spec") or {}).get("TaskTemplate") or {}).get("Placement") or {}
+    found = [one.partition("==")[2] for one in placement.get("Constraints") or [] if one.startswith("node.hostname==")]
+    return found[0] if found else ""
 
 
 def _name(engine: Engine, container_id: str) -> str:
@@ -434,8 +468,8 @@ def refuse_containers(spec: Spec, observed: Observed) -> None:
     """Raises ContainerError where the other engine runs the instance."""
     if observed.containers:
         raise ContainerError(
-            f"{spec.name} runs as {', '.join(observed.containers)} of engine docker on this host; take it off there first"
-            " (state absent with engine docker: its database and uploads stay), then run again"
+            f"{spec.name} runs as {', '.join(observed.containers)} of engine docker on this host; use engine docker, or take it over"
+            " (switch_engine, playbook meet.coop.engine)"
         )
 
 
@@ -457,6 +491,11 @@ def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()
     steps: list[str] = []
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
+    # From the engine docker, or laid there by a restore or an import. Once Swarm was told to run it, people write at the new place.
+    carry = observed.volume if swarm.storage == "shared" and observed.state.uploads is None and observed.service is None else None
+    if carry:
+        steps.append(f"carry uploads from volume {spec.volume} to {swarm.path}")
+        before["uploads"], after["uploads"] = f"volume {spec.volume}", swarm.path
     if observed.network is None:
         steps.append(f"create network {network_name(spec)}")
         before["network"], after["network"] = None, network_name(spec)
@@ -491,6 +530,7 @@ def diff(spec: Spec, swarm: Swarm, observed: Observed, taken: Iterable[int] = ()
     return Plan(
         steps=tuple(steps),
         port=port,
+        carry=carry,
         network=observed.network is None,
         secrets=new,
         redis=todo["redis"],

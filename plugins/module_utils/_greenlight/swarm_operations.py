@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import dumps, ports, readiness
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import dumps, ports, readiness, uploads
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.container import others_ports
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import ContainerError, Engine, explained, variables
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance import LABEL, LABEL_MANAGER, LOOPBACK, MANAGER, Spec
@@ -37,6 +37,9 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.swarm import
     port_of,
     redis_service,
     refuse_containers,
+    replicas,
+    secret_ids,
+    services,
     upstreams,
     view,
     wanted_secrets,
@@ -66,50 +69,87 @@ def converge(
     Returns what was done, and both sides of the diff. Raises ContainerError.
     """
     with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write else nullcontext():
-        observed = observe(engine, spec, swarm)
-        waiting = None
-        if spec.image_change == "keep":
-            image, waiting = hold(spec, observed)
-            spec = replace(spec, image=image)
-        # One run at a time chooses a port on this host, and writes it down before the next one chooses.
-        with ports.locked(spec.state_root, "the ports of this host", 60) if write else nullcontext():
-            plan = diff(spec, swarm, observed, _taken(engine, spec))
-            state = observed.state.with_(port=plan.port, swarm=True)
-            if write and state != observed.state:
-                ports.write_state(spec.directory, state)
-        if plan.new_image and spec.rehearse:
-            raise ContainerError(
-                f"engine swarm cannot try {spec.image} on a copy of the database before {spec.container} gets it; with rehearse: false it"
-                " goes on without, with Swarm's own way back should the new image not become well"
-            )
-        result = SwarmResult(actions=list(plan.steps), port=plan.port, image_waiting=waiting, upstreams=upstreams(observed, plan.port))
-        if engine is None or (plan.changed and not write):
-            image_id, version = _image(engine, spec.image)
-            result.image_id, result.version = image_id, version
-            return result, plan.before, plan.after
-        if plan.dump and spec.dump and observed.service:
-            running = _running(engine, observed.service)
-            result.dump = dumps.dump(spec.dump, _container_id(running) or "0" * 12, spec.dumps)
-        with explained(f"Swarm cannot change {spec.container}"):
-            apply(engine, spec, swarm, observed, plan)
-        try:
-            settle(engine, spec, swarm, observed, plan, result, write, patient)
-        except ContainerError as error:
-            where = f"; the database as it was before is in {result.dump}" if result.dump else ""
-            raise ContainerError(f"{error}{where}", error.log) from error
-        state = ports.read_state(spec.directory)
-        if write and not state.served:
-            ports.write_state(spec.directory, state.with_(served=True))
+        return within(engine, spec, swarm, write, patient)
+
+
+def within(
+    engine: Engine | None, spec: Spec, swarm: Swarm, write: bool, patient: bool = True, containers: bool = True
+) -> tuple[SwarmResult, Mapping[str, Any], Mapping[str, Any]]:
+    """The same for a caller who holds the lock of the instance's directory. Not `containers`: those of engine docker are its matter."""
+    observed = observe(engine, spec, swarm)
+    if not containers:
+        observed = replace(observed, containers=())
+    held = observed.state
+    settled = observed.service is not None or held.uploads is not None
+    if held.swarm and held.served and settled and held.uploads != swarm.uploads:
+        raise ContainerError(
+            f"the uploads of {spec.name} are in {_place(held.uploads, spec)}, not in {_place(swarm.uploads, spec)}; give swarm.storage and"
+            " swarm.path as they were, or take the instance to engine docker (switch_engine) and from there to its new place"
+        )
+    waiting = None
+    if spec.image_change == "keep":
+        image, waiting = hold(spec, observed)
+        spec = replace(spec, image=image)
+    # One run at a time chooses a port on this host, and writes it down before the next one chooses.
+    with ports.locked(spec.state_root, "the ports of this host", 60) if write else nullcontext():
+        plan = diff(spec, swarm, observed, taken(engine, spec))
+        state = observed.state.with_(port=plan.port, swarm=True, uploads=None if plan.carry else swarm.uploads, left=None)
+        if write and state != observed.state:
+            ports.write_state(spec.directory, state)
+    # A volume that a container of the engine docker still has is removed with that.
+    gone = [f"remove volume {spec.volume}"] if observed.volume and swarm.storage == "shared" and containers else []
+    if plan.new_image and spec.rehearse:
+        raise ContainerError(
+            f"engine swarm cannot try {spec.image} on a copy of the database before {spec.container} gets it; with rehearse: false it"
+            " goes on without, with Swarm's own way back should the new image not become well"
+        )
+    result = SwarmResult(actions=[*plan.steps, *gone], port=plan.port, image_waiting=waiting, upstreams=upstreams(observed, plan.port))
+    if engine is None or ((plan.changed or gone) and not write):
+        result = predicted(engine, spec, observed, plan)
+        result.actions, result.image_waiting = [*result.actions, *gone], waiting
+        return result, plan.before, plan.after
+    if plan.dump and spec.dump and observed.service:
+        running = _running(engine, observed.service)
+        result.dump = dumps.dump(spec.dump, _container_id(running) or "0" * 12, spec.dumps)
+    if plan.carry and write:
+        if not os.path.isdir(str(swarm.path)):
+            raise ContainerError(f"swarm.path {swarm.path} is no directory on this host; mount there what all nodes share")
+        uploads.carry(spec.name, plan.carry, str(swarm.path))
+        ports.write_state(spec.directory, state.with_(uploads=swarm.path))
+    with explained(f"Swarm cannot change {spec.container}"):
+        apply(engine, spec, swarm, observed, plan)
+    try:
+        settle(engine, spec, swarm, observed, plan, result, write, patient)
+    except ContainerError as error:
+        where = f"; the database as it was before is in {result.dump}" if result.dump else ""
+        raise ContainerError(f"{error}{where}", error.log) from error
+    state = ports.read_state(spec.directory)
+    if write and not state.served:
+        ports.write_state(spec.directory, state.with_(served=True))
+    if gone and write:
+        with explained(f"volume {spec.volume}"):
+            engine.sdk.remove_volume(spec.volume)
     return result, plan.before, plan.after
 
 
-def _taken(engine: Engine | None, spec: Spec) -> set[int]:
+def predicted(engine: Engine | None, spec: Spec, observed: Observed, plan: Plan) -> SwarmResult:
+    """The result of a plan that is not carried out."""
+    result = SwarmResult(actions=list(plan.steps), port=plan.port, upstreams=upstreams(observed, plan.port))
+    result.image_id, result.version = _image(engine, spec.image)
+    return result
+
+
+def _place(where: str | None, spec: Spec) -> str:
+    return where or f"volume {spec.volume}"
+
+
+def taken(engine: Engine | None, spec: Spec) -> set[int]:
     """Ports that nobody may be given: this host's, and those that services publish on any node."""
-    taken = others_ports(engine, spec)
+    found = others_ports(engine, spec)
     for service in (engine.get("/services") if engine else None) or []:
         published = (service.get("Spec", {}).get("EndpointSpec") or {}).get("Ports") or []
-        taken |= {int(one["PublishedPort"]) for one in published if one.get("PublishedPort")}
-    return taken
+        found |= {int(one["PublishedPort"]) for one in published if one.get("PublishedPort")}
+    return found
 
 
 def apply(engine: Engine, spec: Spec, swarm: Swarm, observed: Observed, plan: Plan) -> None:
@@ -171,7 +211,7 @@ def settle(
         if write and not observed.state.served:
             # It would start over and over, compiling its assets each time, and nobody is served by it.
             with explained(f"Swarm cannot stop {spec.container}"):
-                _scale(engine, spec.container, 0)
+                scale(engine, spec.container, 0)
         raise error
     result.container_id = _container_id(task)
     result.image_id = _image(engine, spec.image)[0]
@@ -318,11 +358,11 @@ def withdraw(
     with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write and os.path.isdir(spec.directory) else nullcontext():
         observed = observe(engine, spec, swarm)
         refuse_containers(spec, observed)
-        return _withdraw(engine, spec, observed, state, purge, write)
+        return _withdraw(engine, spec, swarm, observed, state, purge, write)
 
 
 def _withdraw(
-    engine: Engine | None, spec: Spec, observed: Observed, state: str, purge: bool, write: bool
+    engine: Engine | None, spec: Spec, swarm: Swarm, observed: Observed, state: str, purge: bool, write: bool
 ) -> tuple[SwarmResult, dict[str, Any], dict[str, Any]]:
     steps: list[str] = []
     jobs: list[Callable[[], Any]] = []
@@ -339,10 +379,10 @@ def _withdraw(
             continue
         if state == "absent":
             step(f"remove service {name}", name, "present", None, lambda name=name: _sdk(engine).remove_service(name))
-        elif service["Spec"]["Mode"]["Replicated"]["Replicas"] != 0:
-            step(f"stop service {name}", name, "running", "stopped", partial(_scale, engine, name, 0))
+        elif replicas(service):
+            step(f"stop service {name}", name, "running", "stopped", partial(scale, engine, name, 0))
     if steps:
-        jobs.append(lambda: _ended(engine, spec))
+        jobs.append(lambda: ended(engine, spec.name))
     if state == "absent":
         if observed.network:
             network = observed.network["Id"]
@@ -355,6 +395,9 @@ def _withdraw(
         if purge and engine and engine.volume(spec.volume):
             words = f"remove volume {spec.volume}"
             step(words, "volume", spec.volume, None, lambda: _let_go(lambda: _sdk(engine).remove_volume(spec.volume)))
+        shared = observed.state.uploads or swarm.path
+        if purge and shared and shared != uploads.BUCKET and os.path.isdir(shared):
+            step(f"remove {shared}", "uploads", shared, None, partial(uploads.erase, spec.name, shared))
         if purge and os.path.isdir(spec.dumps):
             step(f"remove {spec.dumps}", "dumps", spec.dumps, None, lambda: shutil.rmtree(spec.dumps))
         if observed.state != ports.State():
@@ -370,25 +413,62 @@ def _withdraw(
     return result, before, after
 
 
+def refuse_services(spec: Spec) -> None:
+    """For the engine docker. Raises ContainerError where the instance runs in a Swarm."""
+    if ports.read_state(spec.directory).swarm:
+        raise ContainerError(
+            f"{spec.name} runs as services of a Docker Swarm; use engine swarm, or take it over (switch_engine, playbook meet.coop.engine)"
+        )
+
+
+def leavings(engine: Engine, spec: Spec) -> list[str]:
+    """What `remove` removes, in words."""
+    secrets = len(secret_ids(engine, spec.name))
+    return [
+        *(f"remove service {name}" for name in sorted(services(engine, spec.name))),
+        *([f"remove network {network_name(spec)}"] if engine.network(network_name(spec)) else []),
+        *([f"remove {secrets} secret{'s' if secrets > 1 else ''}"] if secrets else []),
+    ]
+
+
+def remove(engine: Engine, spec: Spec) -> None:
+    """Take services, network and secrets away, and leave the state file alone. Raises ContainerError."""
+    with explained(f"Swarm cannot remove {spec.container}"):
+        for name in sorted(services(engine, spec.name)):
+            engine.sdk.remove_service(name)
+        ended(engine, spec.name)
+        network = engine.network(network_name(spec))
+        if network:
+            _let_go(lambda: engine.sdk.remove_network(network["Id"]))
+        for one in secret_ids(engine, spec.name).values():
+            _let_go(partial(engine.sdk.remove_secret, one))
+
+
+def started(engine: Engine, spec: Spec) -> None:
+    """Wait until the instance runs again as its service says. Raises ContainerError."""
+    _wait(engine, spec, Plan(), spec.ready_timeout + PATIENCE)
+
+
 def _sdk(engine: Engine | None) -> Any:
     """The SDK, which is loaded only where something is changed."""
     return engine.sdk if engine else None
 
 
-def _scale(engine: Engine | None, name: str, replicas: int) -> None:
+def scale(engine: Engine | None, name: str, tasks: int) -> None:
+    """How many tasks a service is to have. What Docker says against it is for the caller to explain."""
     service = engine.get(f"/services/{name}") if engine else None
     if engine and service:
         body = copy.deepcopy(service["Spec"])
-        body["Mode"]["Replicated"]["Replicas"] = replicas
+        body["Mode"]["Replicated"]["Replicas"] = tasks
         _update(engine, service, body)
 
 
-def _ended(engine: Engine | None, spec: Spec, sleep: Callable[[float], None] = time.sleep) -> None:
+def ended(engine: Engine | None, instance: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Wait until no task of the instance runs on a node that answers."""
     end = time.monotonic() + PATIENCE
     while engine and time.monotonic() < end:
         away = {one["ID"] for one in engine.get("/nodes") if one["Status"]["State"] != "ready"}
-        tasks = engine.get("/tasks", filters={"label": [f"{LABEL}={spec.name}"]})
+        tasks = engine.get("/tasks", filters={"label": [f"{LABEL}={instance}"]})
         if not [one for one in tasks if _state(one) in ("running", "starting", "preparing") and one.get("NodeID") not in away]:
             return
         sleep(0.5)

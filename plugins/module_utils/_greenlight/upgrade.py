@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, facts, instance, releases
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import database, facts, instance, ports, releases, swarm
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.container import Inspected, hold, observe, occupies, port_of
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.database import Login
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine, variables
@@ -31,6 +31,8 @@ def look(engine: Engine, spec: instance.Spec, login: Login, validated: str = "",
 
     `validated` and `unknown` as releases.way has them; `back` is for a return to the container before, which still runs. Raises CoopError.
     """
+    if ports.read_state(spec.directory).swarm:
+        return _in_swarm(engine, spec, login, validated, unknown, back)
     observed = observe(engine, spec)
     _held, _observed, waiting = hold(spec, observed)
     state, main = observed.state, observed.main or observed.previous
@@ -44,11 +46,41 @@ def look(engine: Engine, spec: instance.Spec, login: Login, validated: str = "",
         }
     if back and previous is None:
         raise CoopError(f"{spec.name}: the container before this one is gone, so there is none to go back to; restore the backup instead")
-    told: dict[str, Any] = {
-        "needed": waiting is not None or (main is not None and not state.served),
+    told = _nothing_yet(spec, observed.image)
+    told.update(needed=waiting is not None or (main is not None and not state.served), previous=previous)
+    if main is None or not state.served:
+        return told
+    name, port = main["Config"]["Image"], port_of(main)
+    running = {"image": name, "version": version_of(name, main), "port": port, "upstreams": [f"{instance.LOOPBACK}:{port}"] if port else []}
+    return _way(told, running, login, validated, unknown)
+
+
+def _in_swarm(engine: Engine, spec: instance.Spec, login: Login, validated: str, unknown: str, back: bool) -> dict[str, Any]:
+    """The same for one that runs as services. Swarm goes back by itself while a new task is not well, and keeps nothing after that."""
+    if back:
+        raise CoopError(f"{spec.name}: a Swarm keeps no container to go back to; restore the backup instead")
+    state = ports.read_state(spec.directory)
+    observed = swarm.observe(engine, spec, swarm.Swarm())
+    told = _nothing_yet(spec, engine.image(spec.image))
+    told["engine"] = "swarm"
+    if observed.service is None:
+        return told
+    name, port = swarm.image_of(observed.service), swarm.port_of(observed.service)
+    told["needed"] = name != spec.image or not state.served
+    if not state.served:
+        return told
+    version = version_of(name, engine.image(name))
+    running = {"image": name, "version": version, "port": port, "upstreams": swarm.upstreams(observed, port)}
+    return _way(told, running, login, validated, unknown)
+
+
+def _nothing_yet(spec: instance.Spec, image: Inspected | None) -> dict[str, Any]:
+    return {
+        "engine": "docker",
+        "needed": False,
         "running": None,
-        "wanted": {"image": spec.image, "version": version_of(spec.image, observed.image)},
-        "previous": previous,
+        "wanted": {"image": spec.image, "version": version_of(spec.image, image)},
+        "previous": None,
         "kind": "new",
         "notes": [],
         "breaking": [],
@@ -57,10 +89,11 @@ def look(engine: Engine, spec: instance.Spec, login: Login, validated: str = "",
         "migrations": None,
         "duplicates": [],
     }
-    if main is None or not state.served:
-        return told
-    name = main["Config"]["Image"]
-    told["running"] = {"image": name, "version": version_of(name, main), "port": port_of(main)}
+
+
+def _way(told: dict[str, Any], running: dict[str, Any], login: Login, validated: str, unknown: str) -> dict[str, Any]:
+    """What lies between what runs and what is wanted."""
+    told["running"] = running
     way = releases.way(told["running"]["version"], told["wanted"]["version"], validated, unknown)
     told.update(kind=way.kind, notes=way.notes, breaking=way.breaking, refusals=list(way.refusals))
     if not told["needed"]:

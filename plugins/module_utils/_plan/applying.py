@@ -27,10 +27,10 @@ from ansible_collections.meet.coop.plugins.module_utils._edge import certificate
 from ansible_collections.meet.coop.plugins.module_utils._edge.keep import keep
 from ansible_collections.meet.coop.plugins.module_utils._edge.store import Store
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
-from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, operations, remembrance
+from ansible_collections.meet.coop.plugins.module_utils._greenlight import accounts, database, operations, remembrance, swarm_operations
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import settings as site_settings
-from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import specification
+from ansible_collections.meet.coop.plugins.module_utils._greenlight.container_options import specification, swarm_options
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.engine import Engine
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.environment import hide
 from ansible_collections.meet.coop.plugins.module_utils._greenlight.rows_options import settings_wish, user_wish
@@ -234,13 +234,18 @@ class _Work:
         return [f"{'change' if before[part] else 'create'} {part} {wish.name}" for part in differs]
 
     def container(self, params: Mapping[str, Any], register: str) -> list[str]:
-        if params["state"] != "present" or params["engine"] != "docker":
+        if params["state"] != "present" or params["switch_engine"]:
             raise CoopError("only the full run does this")
         spec = specification(params)  # type: ignore[arg-type]
         self.secrets |= {value for value in spec.secrets if len(value) >= 8}
         engine = Engine(params["docker_host"])
         try:
             with self.room.place(spec.memory + spec.redis_memory):
+                if params["engine"] == "swarm":
+                    served, _before, _after = swarm_operations.converge(engine, spec, swarm_options(params, spec), write=True)
+                    self.known[register] = {"port": served.port, "upstreams": served.upstreams}
+                    return list(served.actions)
+                swarm_operations.refuse_services(spec)
                 result, _before, _after = operations.converge(engine, spec, write=True)
         finally:
             engine.close()

@@ -38,6 +38,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight import (
     ports,
     remembrance,
     swarm_operations,
+    switching,
 )
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import instance_database as databases
 from ansible_collections.meet.coop.plugins.module_utils._greenlight import settings as site_settings
@@ -253,6 +254,9 @@ class _Look:
             return [self.host.trouble]
         engine = self.host.docker
         if params["state"] != "present":
+            if switching.whose(engine, spec, params["engine"]) == "swarm":
+                lying = swarm_options(params, spec)
+                return list(swarm_operations.withdraw(engine, spec, lying, params["state"], params["purge"], write=False)[0].actions)
             result, _before, _after = operations.withdraw(engine, spec, params["state"], params["purge"], write=False)
             return list(result.actions)
         self.secrets |= {value for value in spec.secrets if len(value) >= 8}
@@ -261,6 +265,7 @@ class _Look:
             done, _before, _after = swarm_operations.converge(engine, wished, swarm_options(params, wished), write=False, patient=False)
             self.known[register] = {"port": done.port, "upstreams": done.upstreams}
             return list(done.actions)
+        swarm_operations.refuse_services(spec)
         state = ports.read_state(spec.directory)
         if state.port is None and not engine.ids_of(spec.container):
             self.known[register] = {"port": 0, "upstreams": ["127.0.0.1:0"]}

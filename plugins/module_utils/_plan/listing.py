@@ -28,7 +28,8 @@ class Listing(Engine):
         self._volumes: dict[str, dict[str, Any]] = {}
         self._images: dict[str, dict[str, Any] | None] = {}
         self._info: dict[str, Any] | None = None
-        self._lock = threading.Lock()
+        self._answers: dict[str, Any] = {}
+        self._lock = threading.RLock()
 
     def load(self, instances: Iterable[str]) -> None:
         """Read all lists, and inspect the containers of these instances. Raises ContainerError."""
@@ -56,6 +57,15 @@ class Listing(Engine):
         for image in {container["Image"] for container in self._inspected.values()}:
             self.image(image)
         self.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """One question at a time on the one connection. What is the same for all instances of a Swarm is asked once."""
+        with self._lock:
+            if path != "/nodes" and (path != "/services" or query):
+                return super().get(path, **query)
+            if path not in self._answers:
+                self._answers[path] = super().get(path, **query)
+            return self._answers[path]
 
     def containers(self, **filters: str) -> list[dict[str, Any]]:
         return super().containers(**filters) if filters else self._rows
