@@ -18,6 +18,8 @@ description:
     that role C(bbb_node) reads. The host that runs its balancer is in the group C(dedicated_balancers)."
   - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
   - "Variables of each container host: C(coop_address) and C(coop_address6), the addresses that names of its instances lead to."
+  - All hosts have C(coop_written), the folder C(written) beside the (first) membership file, where roles write pages and receipts unless
+    told otherwise. Set it in C(group_vars/all) to have them elsewhere.
   - Services without a place (C(container_host=auto), and no line under C(placement)) are in the group C(unplaced_services) and in no other.
   - Container hosts that no other inventory source has defined before are added to the group C(container_hosts).
   - Nothing in a membership file is run as a template. The options of a configuration file of this plugin can be templates.
@@ -227,6 +229,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _populate(self, membership: dict[str, Any], path: str) -> None:
         inventory = self.inventory
+        # Without it roles would write beside the playbook, which may be the installed collection.
+        first = self._paths(path)[0][0]
+        folder = first if os.path.isdir(first) else os.path.dirname(first)
+        inventory.set_variable("all", "coop_written", os.path.join(os.path.abspath(folder), "written"))
         groups = ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer", "unplaced_services")
         for name in (*groups, "dedicated_servers", "dedicated_balancers"):
             inventory.add_group(name)
