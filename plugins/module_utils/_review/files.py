@@ -18,6 +18,8 @@ PRIVATE_NAME = re.compile(
     r"secret|passw(or)?d|token|credential|(^|\.)environment$|\.(key|env)$|[-_.]key\.(pem|json)$|^id_[a-z0-9]+$", re.IGNORECASE
 )
 """Names of files that hold secrets, whatever is in them."""
+PUBLIC_ENDS = (".crt", ".csr", ".pub", ".py", ".pyc", ".service", ".timer")
+"""Files that hold none, whatever they are called."""
 FIRST_PERSON = 1000
 """Accounts of people begin here (Debian, login.defs); below are those of the system."""
 
@@ -64,7 +66,8 @@ def judge(entries: Iterable[Entry], most: Mapping[str, int]) -> list[Finding]:
         if bits & 0o002 and not (stat.S_ISDIR(entry.mode) and bits & stat.S_ISVTX) and not stat.S_ISSOCK(entry.mode):
             reasons.append("everybody may write")
             wanted &= ~0o002
-        if regular and bits & 0o004 and (entry.key or PRIVATE_NAME.search(entry.path.rpartition("/")[2])):
+        named = PRIVATE_NAME.search(entry.path.rpartition("/")[2]) and not entry.path.endswith(PUBLIC_ENDS)
+        if regular and bits & 0o004 and (entry.key or named):
             reasons.append("everybody may read, and it holds a secret")
             wanted &= ~0o007
         if reasons:
