@@ -45,8 +45,8 @@ BREAKS = {
     ),
     "unit-exposed meet-coop-isolation.service": (
         f"mkdir -p {LOOSE.rpartition('/')[0]};"
-        " printf '[Service]\\nCapabilityBoundingSet=~\\nNoNewPrivileges=no\\nProtectSystem=no\\nPrivateDevices=no\\nRestrictNamespaces=no\\n"
-        f"RestrictAddressFamilies=\\nProtectKernelModules=no\\n' > {LOOSE}; systemctl daemon-reload",
+        " printf '[Service]\\nCapabilityBoundingSet=~\\nNoNewPrivileges=no\\nProtectSystem=no\\nPrivateDevices=no\\n"
+        f"RestrictNamespaces=no\\nRestrictAddressFamilies=\\nProtectKernelModules=no\\n' > {LOOSE}; systemctl daemon-reload",
         f"rm -f {LOOSE}; systemctl daemon-reload",
     ),
     "firewall meet_coop_isolation": ("nft delete table inet meet_coop_isolation", "systemctl restart meet-coop-isolation.service"),
