@@ -170,7 +170,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Fills the inventory; AnsibleParserError has one line per mistake in the membership file."""
         super().parse(inventory, loader, path, cache)
         try:
-            membership = self._membership(path, cache)
+            paths = self._paths(path)
+            membership = self._membership(paths, path, cache)
         except MembershipError as exc:
             raise AnsibleParserError(str(exc)) from None
         except ImportError as exc:
@@ -179,6 +180,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             ) from None
         for warning in membership["warnings"]:
             self.display.warning(warning)
+        # Without it roles would write beside the playbook, which may be the installed collection.
+        folder = paths[0][0] if os.path.isdir(paths[0][0]) else os.path.dirname(paths[0][0])
+        inventory.set_variable("all", "coop_written", os.path.join(os.path.abspath(folder), "written"))
         self._populate(membership, path)
 
     # -- where the membership comes from
@@ -205,9 +209,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         relative = os.path.relpath(path)
         return os.path.abspath(path) if relative.startswith("..") else relative
 
-    def _membership(self, path: str, cache: bool) -> dict[str, Any]:
+    def _membership(self, paths: list[tuple[str, str]], path: str, cache: bool) -> dict[str, Any]:
         """The checked membership, from the cache while no file has changed."""
-        texts = model.read_files(self._paths(path))
+        texts = model.read_files(paths)
         today = datetime.date.today()
         if not self.get_option("cache"):
             return model.as_dict(model.build(texts, today))
@@ -229,10 +233,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _populate(self, membership: dict[str, Any], path: str) -> None:
         inventory = self.inventory
-        # Without it roles would write beside the playbook, which may be the installed collection.
-        first = self._paths(path)[0][0]
-        folder = first if os.path.isdir(first) else os.path.dirname(first)
-        inventory.set_variable("all", "coop_written", os.path.join(os.path.abspath(folder), "written"))
         groups = ("coop_services", "members", "clients", "container_hosts", "class_consumer", "class_producer", "unplaced_services")
         for name in (*groups, "dedicated_servers", "dedicated_balancers"):
             inventory.add_group(name)

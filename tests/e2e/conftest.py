@@ -24,7 +24,8 @@ from tests.support.ansible import INVENTORY, ROOT, environment
 
 # The lab is bare only once: what is asked of bare hosts comes before everything that has them onboarded.
 ORDER = (
-    "test_onboard.py", "test_browser.py", "test_verification_sees.py", "test_people.py", "test_accounts.py", "test_announce.py",
+    "test_onboard.py", "test_review.py", "test_browser.py", "test_verification_sees.py", "test_people.py", "test_accounts.py",
+    "test_announce.py",
     "test_status_served.py", "test_rotate.py", "test_domains.py", "test_bad_days.py",
 )  # fmt: skip
 

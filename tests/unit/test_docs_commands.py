@@ -199,6 +199,7 @@ def test_playbooks_can_be_read_with_the_inventory_of_the_example() -> None:
     assert read.returncode == 0 and read.stdout.count("playbook: ") == len(names - set(OWN_PLAYS)), read.stdout + read.stderr
 
 
+@pytest.mark.programs
 def test_modules_are_called_with_options_that_they_have() -> None:
     for command in of("ansible"):
         options = parsed(command, AdHocCLI)
@@ -233,6 +234,7 @@ def test_the_inventory_is_shown() -> None:
         assert shown.returncode == 0 and "WARNING" not in shown.stderr, f"{command}: {shown.stderr}"
 
 
+@pytest.mark.programs
 def test_other_programs_of_ansible_take_their_options() -> None:
     for command in of("ansible-galaxy"):
         assert parsed(command, GalaxyCLI).args == ["meet.coop"], str(command)

@@ -121,6 +121,7 @@ def test_a_provider_that_is_silent(provider: IdentityProvider) -> None:
     assert "does not answer" in said
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("right", [True, False])
 def test_the_module_shows_no_secret(provider: IdentityProvider, right: bool) -> None:
     oidc = {"issuer": provider.issuer, "client_id": "greenlight", "client_secret": SECRET if right else SECRET + "x"}
