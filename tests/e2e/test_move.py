@@ -307,7 +307,7 @@ def test_what_a_dead_host_had_is_rebuilt_from_the_backup(two: TwoHosts, tmp_path
     refused, unsure = two.at_once(SITE, MOVE)
     assert refused.failed == {INSTANCE} and "is left on host1" in words(refused)
     told = words(unsure)
-    assert unsure.failed == {INSTANCE} and "host2 does not answer" in told and "instance_lost_hosts" in told
+    assert unsure.failed == {INSTANCE} and "host2 does not answer" in told and "instance_lost_hosts" in told, unsure.output[-6000:]
     options = tmp_path / "lost.json"
     options.write_text(
         json.dumps({"instance_lost_hosts": ["host2"], "move_repository": {"repository": "/srv/of-host2/restic", "password": key}})

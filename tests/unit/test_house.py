@@ -10,6 +10,7 @@ import importlib
 import pathlib
 import re
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -63,6 +64,26 @@ def test_none_is_asked_of_data_only() -> None:
     found = subprocess.run(["git", "grep", "-nE", r"(^|[^.a-z_])[a-z_]+ is (not )?none", "--", "roles", "playbooks"],
                            cwd=ROOT, capture_output=True, text=True, check=False)  # fmt: skip
     assert found.stdout.splitlines() == []
+
+
+def tasks_of(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in a file of tasks or plays."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from tasks_of(child)
+
+
+def test_a_host_that_may_be_silent_does_not_end_the_play_of_all() -> None:
+    """Ansible takes run_once for any_errors_fatal: an unreachable host that is ignored ends the play, and the run ends well."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
+    ends = [
+        f"{path.relative_to(ROOT)}: {task.get('name')}"
+        for path in files
+        for task in tasks_of(load(path))
+        if task.get("run_once") and task.get("ignore_unreachable") and not task.get("ignore_errors")
+    ]
+    assert files and ends == []
 
 
 def test_the_action_group_holds_every_module() -> None:
