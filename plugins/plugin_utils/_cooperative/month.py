@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import difflib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,9 @@ from .closed import CLOSED, OUTPUTS, Closed, Facts, later
 from .files import sha256
 from .ledger import Bill, Books, Correction, MemberMonth, MoneyError, Month, Period, Rules, Source, Treatment, decimal
 from .terms import OPENING_FILE, Accounts, read_accounts, read_corrections, read_opening, read_rules, read_sales
+
+FOLDERS = ("bills", "usage", "hours", "payments", "sales", "corrections", "rules", "documents", "mailed", "draft", "closed")
+"""What the folder of the money files may hold, as docs/money.md lists it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +136,8 @@ class Assembly:
         if not sealed:
             refs = {one["bank_ref"]: str(before.period) for before in closed for one in before.figures["payments"]}
             problems = (
-                self.reaching_back(closed)
+                self.misspelt_folders()
+                + self.reaching_back(closed)
                 + self.before_the_books(closed[0].period if closed else opening.period)
                 + self.strangers(None if closed else opening)
                 + _Checks(self, month, refs, accounts).problems()
@@ -198,6 +203,26 @@ class Assembly:
                 if period is not None and period.first < first.first:
                     said = f"is before {first}, with which the books begin, and nothing counts it; what was open then is in {OPENING_FILE}"
                     problems.append(Problem(os.path.join(self.shown, kind, name), 0, f"{said}: move it elsewhere"))
+        return problems
+
+    def check_measured(self, period: Period) -> None:
+        """Raises MoneyError when a month would be sealed that is shared by use, of which nothing was ever written down.
+
+        A file without lines says that nobody used anything; no file says that nobody looked.
+        """
+        rules = rules_for(self.revisions, period, self.shown)
+        path = os.path.join(self.shown, "usage", f"{period}.csv")
+        if rules.flat_share < 1 and not os.path.exists(os.path.join(self.folder, "usage", f"{period}.csv")):
+            said = f"does not exist, and {rules.source.file} shares by use; put what was measured there (meet.coop.usage)"
+            raise MoneyError([Problem(path, 0, f"{said}, or its line of column names alone where nobody used anything")])
+
+    def misspelt_folders(self) -> list[Problem]:
+        """Folders that nothing reads, and whose names are nearly those of folders that count."""
+        problems = []
+        for name in sorted(os.listdir(self.folder)):
+            near = difflib.get_close_matches(name.lower(), FOLDERS, 1, 0.8)
+            if name not in FOLDERS and near and os.path.isdir(os.path.join(self.folder, name)):
+                problems.append(Problem(os.path.join(self.shown, name), 0, f"is a folder that nothing reads; rename it to {near[0]}"))
         return problems
 
     def unknown_money(self, corrections: Sequence[Correction], closed: Sequence[Closed]) -> list[Problem]:

@@ -252,6 +252,7 @@ class MonthTask:
     def close(self, given: Given, produced: Produced, closed: Sequence[Closed], check_mode: bool) -> dict[str, Any]:
         """Seals the month: the whole folder is put in place at once."""
         period = given.month.period
+        self.assembly.check_measured(period)
         base = os.path.join(self.folder, CLOSED, str(period))
         inner = {**produced.files, INPUTS: listing(given.inputs)}
         sealed = sums({f"{CLOSED}/{period}/{name}": text for name, text in inner.items()})

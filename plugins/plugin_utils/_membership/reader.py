@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 
 import yaml
@@ -334,7 +335,12 @@ def _yaml_problem(file: str, text: str, exc: yaml.YAMLError) -> Problem:
 def read_bytes(path: str, file: str, problems: list[Problem]) -> bytes | None:
     """What a file holds, or None with the reason added to the problems."""
     try:
-        with open(path, "rb") as stream:
+        # Without O_NONBLOCK opening a named pipe would wait for somebody who writes into it.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(handle, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                problems.append(Problem(file, 0, "is not a regular file; put the file itself there"))
+                return None
             return stream.read()
     except OSError as exc:
         problems.append(Problem(file, 0, f"cannot be read: {(exc.strerror or str(exc)).lower()}; check the path and its permissions"))

@@ -426,6 +426,33 @@ def test_what_is_wrong_is_said_with_file_and_line(year, what):
     assert refused(year, "closed", JANUARY) == [said]
 
 
+def test_a_month_shared_by_use_is_not_sealed_while_nobody_said_what_was_used(year):
+    path = year.money / "usage" / "2025-01.csv"
+    columns = path.read_text().splitlines()[0]
+    path.unlink()
+    assert year.run()["changed"], "a draft shows what there is"
+    for check in (True, False):
+        assert refused(year, "closed", JANUARY, check=check) == [
+            "money/usage/2025-01.csv: does not exist, and rules/1.yml shares by use; put what was measured there (meet.coop.usage), "
+            "or its line of column names alone where nobody used anything"
+        ]
+    path.write_text(f"{columns}\n")
+    assert year.run("closed", JANUARY)["changed"]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("payment", "payments"), ("Bills", "bills"), ("corections", "corrections")])
+def test_a_folder_with_nearly_the_right_name_is_not_passed_over(year, name, meant):
+    (year.money / name).mkdir()
+    (year.money / "scans").mkdir()
+    assert refused(year) == [f"money/{name}: is a folder that nothing reads; rename it to {meant}"]
+
+
+def test_a_pipe_among_the_bills_is_told_and_not_waited_for(year):
+    os.mkfifo(year.money / "bills" / "2025-01" / "pipe.yml")
+    with pytest.raises(CoopError, match="money/bills/2025-01/pipe.yml: is not a regular file; put the file itself there"):
+        year.run()
+
+
 def test_everything_wrong_is_said_at_once(year):
     year.edit("payments/2025-01.csv", "EUR", "GBP")
     year.edit("usage/2025-01.csv", "daisy,daisy", "dais,daisy")
