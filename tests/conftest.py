@@ -11,11 +11,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.support import ansible, examples  # noqa: F401
+from tests.support import ansible, examples
 from tests.support.lab import RunningLab, bring_up
 
 # The command line may name the other one, see there.
-hypothesis.settings.load_profile("meet.coop")
+hypothesis.settings.load_profile(examples.PLAIN)
 
 
 def pytest_configure(config: pytest.Config) -> None:

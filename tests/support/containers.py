@@ -240,9 +240,11 @@ def brought_up(build: Callable[[str, tuple[int, int]], Made], first_port: int) -
         instance.provide_database()
         return instance
 
-    yield make
-    for instance in made:
-        instance.remove()
+    try:
+        yield make
+    finally:
+        for instance in made:
+            instance.remove()
 
 
 class Background:

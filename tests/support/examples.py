@@ -14,8 +14,9 @@ from typing import Any
 import hypothesis
 
 ALL = 100
+PLAIN = "meet.coop"
 # A busy machine is no mistake of ours.
-hypothesis.settings.register_profile("meet.coop", deadline=None, max_examples=ALL // 4)
+hypothesis.settings.register_profile(PLAIN, deadline=None, max_examples=ALL // 4)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=ALL)
 
 

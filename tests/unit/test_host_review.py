@@ -58,8 +58,8 @@ tcp LISTEN 0 4096 [::ffff:127.0.0.1]:9999 *:* users:(("java",pid=7,fd=8))
 MAY = sockets.expected(["tcp/443", "tcp/10.213.0.1:5432"])
 
 
-def listens(text: str, may: list[sockets.Expected] = MAY, opened: list[tuple[str, int, int]] | None = None) -> list[tuple[str, str]]:
-    return told(sockets.judge(sockets.listening(text), may, [2222], opened))
+def listens(text: str, may: list[sockets.Expected] | None = None, opened: Any = None) -> list[tuple[str, str]]:
+    return told(sockets.judge(sockets.listening(text), MAY if may is None else may, [2222], opened))
 
 
 def test_what_is_stated_local_ssh_or_a_dhcp_client_may_listen() -> None:
@@ -99,19 +99,19 @@ def test_a_firewall_hides_ports_but_not_those_that_docker_forwards() -> None:
 
 NFT = """\
 table inet meet_coop_bbb {
-	chain input {
-		type filter hook input priority filter; policy drop;
-		ct state established,related accept
-		iif "lo" accept
-		iifname { "docker0", "br-*" } accept
-		tcp dport 22 accept
-		tcp dport { 80, 443 } accept
-		udp dport { 443, 16384-65535 } accept
-		ip saddr 192.0.2.9 accept
-		ip saddr 192.0.2.9 tcp dport 9100 accept
-	}
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        iif "lo" accept
+        iifname { "docker0", "br-*" } accept
+        tcp dport 22 accept
+        tcp dport { 80, 443 } accept
+        udp dport { 443, 16384-65535 } accept
+        ip saddr 192.0.2.9 accept
+        ip saddr 192.0.2.9 tcp dport 9100 accept
+    }
 }
-"""
+""".replace("    ", "\t")
 
 
 def test_what_a_firewall_lets_in() -> None:
@@ -532,7 +532,11 @@ def test_what_may_be_reached_follows_from_groups_and_variables(group: str, given
     inventory.add_group(group)
     inventory.add_host("one", group=group)
     known = VariableManager(loader=loader, inventory=inventory).get_vars(host=inventory.get_host("one"))
-    known |= loader.load_from_file(str(ROOT / "roles" / "review" / "vars" / "main.yml"), trusted_as_template=True)
+    path = str(ROOT / "roles" / "review" / "vars" / "main.yml")
+    try:
+        known |= loader.load_from_file(path, trusted_as_template=True)
+    except TypeError:  # ansible-core 2.18
+        known |= loader.load_from_file(path)
     found = Templar(loader=loader, variables={**known, **given}).template(known["__review_listens"])
     assert found == wanted
     assert len(sockets.expected(found)) == len(wanted)

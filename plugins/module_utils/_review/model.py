@@ -55,7 +55,8 @@ class Finding:
     todo: str
 
     def __post_init__(self) -> None:
-        assert self.id in RULES, self.id
+        if self.id not in RULES:
+            raise ValueError(f"{self.id} is no rule of the review")
 
 
 @dataclasses.dataclass(frozen=True)

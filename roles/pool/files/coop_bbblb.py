@@ -183,7 +183,7 @@ def at_once(original):
 async def refuse_too_much(ctx, tenant, limits):
     # Columns, no objects: a loaded meeting brings its tenant along, and the session takes no second one.
     asked = sqlalchemy.select(model.Meeting.uuid, model.Meeting.external_id).where(model.Meeting.tenant_fk == tenant.id)
-    meetings = {uuid: name for uuid, name in await ctx.session.execute(asked)}
+    meetings = {row.uuid: row.external_id for row in await ctx.session.execute(asked)}
     if await ctx.require_param("meetingID") in meetings.values():
         return
     if len(meetings) >= limits.get(MEETINGS, len(meetings) + 1):
