@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import stat
 import sys
 from typing import Any
@@ -85,3 +86,27 @@ def test_the_play_tells_writes_and_then_is_quiet(tmp_path: pathlib.Path) -> None
     code, output = play(tmp_path, coop, [{"ansible.builtin.import_playbook": BOOK}], variables)
     assert code == 2 and "decision D-0002 does not exist; write the number of one that has passed" in " ".join(output.split())
     assert (page.read_bytes(), table.read_bytes()) == before
+
+
+def test_what_is_written_lies_beside_the_membership_file(tmp_path: pathlib.Path) -> None:
+    """Unless told otherwise; never beside the playbooks, which lie in the installed collection."""
+    coop = tmp_path / "coop"
+    shutil.copytree(ansible.ROOT / "inventories" / "example", coop, ignore=shutil.ignore_patterns("written"))
+    books = [str(ansible.ROOT / "playbooks" / f"{name}.yml") for name in ("register", "decide", "support", "handover")]
+    day, at = "2026-11-02", "2026-11-02T08:00:00Z"
+    given = {"register_as_of": day, "decision_log_as_of": day, "support_rota_at": at, "handover_at": at, "handover_fail": False}
+
+    def run(*options: str) -> str:
+        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(coop), "-e", json.dumps(given), *options, *books]
+        done = ansible.run_playbook(command, env=ansible.environment(), timeout=240, together=True)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    beside = sorted(path.name for path in (ansible.ROOT / "playbooks").iterdir())
+    run("--check")
+    assert not (coop / "written").exists()
+    run()
+    names = {path.name for path in (coop / "written").iterdir()}
+    assert names == {"decisions.html", "handover.html", "register.csv", "register.html", "rota.html", "rota.ics"}
+    assert all("changed=0 " in line for line in run().splitlines() if "failed=" in line)
+    assert sorted(path.name for path in (ansible.ROOT / "playbooks").iterdir()) == beside
