@@ -96,12 +96,27 @@ def play_killed_at() -> Callable[..., bool]:
                     return True
             return False
         finally:
-            with contextlib.suppress(ProcessLookupError):  # it may have come to its end within the delay
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_with_workers(process.pid)
             process.wait()
             process.stdout.close()
 
     return run
+
+
+def kill_with_workers(pid: int) -> None:
+    """Kills a run and every process it has begun here: its workers have sessions of their own, and would finish their task without it."""
+    with contextlib.suppress(ProcessLookupError):  # it may have come to its end
+        os.kill(pid, signal.SIGSTOP)
+    parents: dict[int, list[int]] = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
+    found = [pid]
+    for one in found:
+        found.extend(parents.get(one, []))
+    for one in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
