@@ -55,7 +55,9 @@ def second(lab: RunningLab) -> Iterator[RunningLab]:
 def test_it_stands_beside_the_other(second: RunningLab, lab: RunningLab) -> None:
     assert second.query("host1.lab.test") == ["172.30.103.41"] != lab.query("host1.lab.test")
     assert second.secrets["tsig"] != lab.secrets["tsig"]
-    assert set(leftovers()) == {f"{NAME}-services", f"{NAME}-host1", f"{NAME}-lab", f"{NAME}-host1-var-lib-docker"}
+    assert set(leftovers()) == {
+        f"{NAME}-services", f"{NAME}-host1", f"{NAME}-lab", f"{NAME}-host1-var-lib-docker", f"{NAME}-shared-srv-meet-coop-uploads"
+    }  # fmt: skip
 
 
 def test_its_hosts_are_bare(second: RunningLab) -> None:
