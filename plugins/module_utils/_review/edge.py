@@ -15,7 +15,7 @@ from ansible_collections.meet.coop.plugins.module_utils._review.model import Fin
 from ansible_collections.meet.coop.plugins.module_utils._review.sockets import Socket
 
 DEFAULT_PORT = 2019
-TODO = "Run role edge again, which has Caddy listen on a socket for root and Caddy alone"
+MEND = "Run role edge again, which has Caddy listen on a socket for root and Caddy alone"
 
 
 def admin(config: str) -> tuple[str, bool]:
@@ -41,20 +41,20 @@ def judge(config: str | None, path: str, sockets: Iterable[Socket], entries: Map
         try:
             listen, remote = admin(config)
         except ValueError as error:
-            return [Finding("unreadable", path, f"no JSON: {error}", TODO)]
+            return [Finding("unreadable", path, f"no JSON: {error}", MEND)]
         place = socket_path(listen)
         if listen and place is None:
             seen = f"{path} has the admin API listen on {listen}: whoever gets there may change the edge"
-            findings.append(Finding("caddy-admin", listen, seen, TODO))
+            findings.append(Finding("caddy-admin", listen, seen, MEND))
         if remote:
-            findings.append(Finding("caddy-admin", "remote", f"{path} opens the admin API to other machines (admin.remote)", TODO))
+            findings.append(Finding("caddy-admin", "remote", f"{path} opens the admin API to other machines (admin.remote)", MEND))
         folder = entries.get(place.rpartition("/")[0]) if place else None
         socket = entries.get(place) if place else None
         if place and socket and socket.mode & 0o002 and (folder is None or folder.mode & 0o001):
-            findings.append(Finding("caddy-admin", place, f"{place} is {socket.told}: every account of the host may change the edge", TODO))
+            findings.append(Finding("caddy-admin", place, f"{place} is {socket.told}: every account of the host may change the edge", MEND))
     for one in sockets:
         if one.process == "caddy" and one.transport == "tcp" and one.port == DEFAULT_PORT:
             address = f"{one.address}:{one.port}"
             seen = f"Caddy listens on {address}, where its admin API is"
-            findings.append(Finding("caddy-admin", address, seen, f"{TODO}, and restart Caddy"))
+            findings.append(Finding("caddy-admin", address, seen, f"{MEND}, and restart Caddy"))
     return findings
