@@ -27,6 +27,8 @@ LABEL = "coop.meet.lab.recipe"
 RUN_OPTIONS = ("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")
 SYSTEM_CAS = Path("/usr/local/share/ca-certificates")
 INIT = "/usr/local/sbin/lab-init"
+OVERLAY = {"lab-init": "usr/local/sbin/lab-init", "module_code/sitecustomize.py": "usr/lib/python3/dist-packages/lab_module_code.py"}
+"""Files of the lab that are in every host, and where."""
 
 BASE_PACKAGES = ("systemd-sysv", "dbus", "python3", "iproute2", "ca-certificates")
 
@@ -53,7 +55,8 @@ printf 'LANG=C.UTF-8\\n' > /etc/locale.conf
 : > /etc/machine-id
 ln -sf /dev/null /etc/systemd/system/systemd-remount-fs.service
 for unit in {' '.join(MASKED_UNITS)}; do ln -sf /dev/null "/etc/systemd/system/$unit"; done
-mkdir -p /etc/systemd/journald.conf.d
+mkdir -p /etc/systemd/journald.conf.d /var/cache/module-code
+echo 'import lab_module_code' > /usr/lib/python3/dist-packages/lab_module_code.pth
 printf '[Journal]\\nStorage=volatile\\nRuntimeMaxUse=64M\\n' > /etc/systemd/journald.conf.d/lab.conf
 update-ca-certificates >/dev/null 2>&1
 apt-get clean
@@ -116,14 +119,15 @@ def ensure_base(say: Callable[[str], None]) -> str:
     """A bare Debian with systemd and Python; returns its recipe's hash."""
     cas = extra_cas()
     root = digest(SUITE, platform.machine(), *BASE_PACKAGES)
-    recipe = digest(root, CONFIGURE_BASE, (FILES / "lab-init").read_bytes(), *(ca.read_bytes() for ca in cas))
+    recipe = digest(root, CONFIGURE_BASE, *((FILES / name).read_bytes() for name in OVERLAY), *(ca.read_bytes() for ca in cas))
 
     def build() -> None:
         archive = _bootstrap(root, say)
         with tempfile.TemporaryDirectory(prefix="lab-image-") as scratch:
             overlay = Path(scratch) / "overlay"
-            (overlay / "usr/local/sbin").mkdir(parents=True)
-            shutil.copy(FILES / "lab-init", overlay / "usr/local/sbin/lab-init")
+            for name, place in OVERLAY.items():
+                (overlay / place).parent.mkdir(parents=True)
+                shutil.copy(FILES / name, overlay / place)
             (overlay / "usr/local/share/ca-certificates").mkdir(parents=True)
             for number, ca in enumerate(cas):
                 shutil.copy(ca, overlay / "usr/local/share/ca-certificates" / f"machine-{number}-{ca.stem}.crt")
