@@ -43,7 +43,7 @@ def test_nothing_there_means_no_question() -> None:
 
 def test_what_lives_is_named_and_kept() -> None:
     with pytest.raises(
-        CoopError, match="container greenlight-sunflower, its secrets.* would be lost; give replace: true to put snapshot bbbbbbbb"
+        CoopError, match="container greenlight-sunflower, its secrets.* would be lost; give replace: true .* to put snapshot bbbbbbbb"
     ):
         plan(living=LIVING)
     steps = plan(request(replace=True), living=LIVING, containers=("greenlight-sunflower",))

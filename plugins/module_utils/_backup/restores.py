@@ -240,8 +240,8 @@ def diff(request: Request, observed: Observed) -> list[str]:
     living = observed.living or ((f"what snapshot {str(done)[:8]} holds",) if observed.note is not None else ())
     if living and not request.replace:
         raise CoopError(
-            f"instance {instance.name} is there ({', '.join(living)}) and would be lost; give replace: true to put"
-            f" snapshot {chosen.short} of {request.source} from {restic.stamp(chosen.time)} in its place"
+            f"instance {instance.name} is there ({', '.join(living)}) and would be lost; give replace: true (the playbook restore:"
+            f" restore_replace) to put snapshot {chosen.short} of {request.source} from {restic.stamp(chosen.time)} in its place"
         )
     steps.append(f"fetch snapshot {chosen.short} of {request.source} from {restic.stamp(chosen.time)}")
     kind = "service" if ports.read_state(instance.directory).swarm else "container"
