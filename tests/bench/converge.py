@@ -37,6 +37,7 @@ WALKED = 5
 """Members that the ways which walk from one to the next are measured with; they cost the same for each."""
 AGAIN = 3
 HERE = pathlib.Path(__file__).parent
+CONVERGE = ROOT / "playbooks" / "converge.yml"
 THERE = "/var/cache/meet-coop-bench"
 """On the host; what lies in its /tmp, docker cp does not see."""
 
@@ -143,32 +144,40 @@ def provide(place: pathlib.Path, missing: Sequence[str]) -> None:
     there("provision.py", {"instances": instances, "part": "after"})
 
 
-def forget(number: int) -> None:
-    """Remove everything that the bench made."""
-    run_module(HOST, "meet.coop.caddy_routes", {"routes": [{"id": name, "state": "absent"} for name in names(number)]})
-    ours = "select format('drop {kind} %I{rest};', {name}) from {table} where {name} like 'greenlight\\_bench%'"
-    databases = ours.format(kind="database", rest=" with (force)", name="datname", table="pg_database")
-    owners = ours.format(kind="role", rest="", name="rolname", table="pg_roles")
-    on_host(
-        "docker ps -aq --filter name=greenlight-bench | xargs -r docker rm -f;"
-        " docker network ls -q --filter name=greenlight-bench | xargs -r docker network rm;"
-        " docker volume ls -q --filter name=greenlight-bench | xargs -r docker volume rm;"
-        + "".join(f' psql -U postgres -AtXc "{drop}" | psql -U postgres -qX;' for drop in (databases, owners))
-        + f" rm -rf /var/lib/meet-coop/instances/bench* /var/lib/meet-coop/branding/bench* {THERE}",
-        check=False,
-    )
-    run_module("pool", "meet.coop.pool_tenant", {"tenants": [{"name": name, "state": "absent"} for name in names(number)]})
-    zone = "; ".join(f"knotc zone-unset meet.test {owner}" for name in names(number) for owner in (name, mark_name(name)))
+def forget(instances: Sequence[str]) -> None:
+    """Remove what the bench made of these, as if they had never been."""
+    run_module(HOST, "meet.coop.caddy_routes", {"routes": [{"id": name, "state": "absent"} for name in instances]})
+    statements = [f"drop database if exists greenlight_{name} with (force);" for name in instances]
+    statements += [f"drop role if exists greenlight_{name};" for name in instances]
+    script = f"""
+        docker rm -f {" ".join(f"greenlight-{name} greenlight-{name}-redis" for name in instances)}
+        docker network rm {" ".join(f"greenlight-{name}" for name in instances)}
+        docker volume rm {" ".join(f"greenlight-{name}-storage" for name in instances)}
+        cd /var/lib/meet-coop
+        rm -rf {" ".join(f"instances/{name} branding/{name}" for name in instances)}
+        psql -U postgres -qX <<'END'
+{chr(10).join(statements)}
+END
+    """
+    subprocess.run(["docker", "exec", "-i", container(HOST), "sh"], input=script.encode(), check=False, capture_output=True)
+    run_module("pool", "meet.coop.pool_tenant", {"tenants": [{"name": name, "state": "absent"} for name in instances]})
+    zone = "; ".join(f"knotc zone-unset meet.test {owner}" for name in instances for owner in (name, mark_name(name)))
     script = f"knotc zone-begin meet.test; {zone}; knotc zone-commit meet.test"
     subprocess.run(["docker", "exec", "-i", container("services"), "sh"], input=script.encode(), check=False, capture_output=True)
 
 
-def play(place: pathlib.Path, playbook: pathlib.Path, *arguments: str) -> tuple[float, str]:
+def run(place: pathlib.Path, playbook: pathlib.Path, *arguments: str) -> tuple[float, subprocess.CompletedProcess[str]]:
+    """Seconds and end of a run that may change something, and may fail."""
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    command = ["ansible-playbook", "-i", str(place), str(playbook), *arguments]
     begun = time.monotonic()
-    done = subprocess.run(["ansible-playbook", "-i", str(place), str(playbook), *arguments],
-                          cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
-    seconds = time.monotonic() - begun
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return time.monotonic() - begun, done
+
+
+def play(place: pathlib.Path, playbook: pathlib.Path, *arguments: str) -> tuple[float, str]:
+    """Seconds and output of a run that has nothing to change."""
+    seconds, done = run(place, playbook, *arguments)
     if done.returncode or re.search(r"changed=[1-9]", done.stdout):
         sys.exit(f"bench: {playbook.name} failed, or had something to change:\n{done.stdout[-4000:]}{done.stderr[-1000:]}")
     return seconds, done.stdout
@@ -205,13 +214,33 @@ def one_size(place: pathlib.Path, number: int) -> dict[str, float]:
     """Seconds of each way for so many instances."""
     ours, empty, bare = [], [], []
     for _turn in range(AGAIN):
-        seconds, output = play(place, ROOT / "playbooks" / "converge.yml")
+        seconds, output = play(place, CONVERGE)
         if f"{number} services: {number} in sync" not in " ".join(output.split()):
             sys.exit(f"bench: not all are in sync:\n{output[-4000:]}")
         ours.append(seconds)
         empty.append(play(place, HERE / "empty.yml")[0])
         bare.append(there("listing.py", names(number))["all"])
     return {"ours": statistics.median(ours), "empty": statistics.median(empty), "bare": statistics.median(bare)}
+
+
+def one_changed(place: pathlib.Path, number: int) -> dict[str, float]:
+    """A run over all of them when one got another limit, and what it costs to bring that one from nothing, alone."""
+    members = place / "members.yml"
+    as_it_was = members.read_text()
+    name = names(1)[0]
+    changed = yaml.safe_load(as_it_was)
+    changed["services"][name]["limits"]["participants"] = 24
+    members.write_text(yaml.safe_dump(changed, sort_keys=False))
+    among, done = run(place, CONVERGE)
+    output = done.stdout
+    if re.findall(r"^(\S+) +: ok=.* changed=[1-9]", output, re.MULTILINE) != [name] or re.search(r"(?:failed|unreachable)=[1-9]", output):
+        sys.exit(f"bench: one was changed, and not that one alone was:\n{output[-6000:]}")
+    members.write_text(as_it_was)
+    forget([name])
+    alone, done = run(place, ROOT / "playbooks" / "services.yml", "-l", name)
+    if done.returncode or not re.search(rf"^{name} .* changed=[1-9]", done.stdout, re.MULTILINE):
+        sys.exit(f"bench: {name} was not brought from nothing:\n{done.stdout[-6000:]}")
+    return {f"one changed among {number}, s": among, "that one from nothing, alone, s": alone, "one among all / alone": among / alone}
 
 
 def with_three_broken(place: pathlib.Path, number: int) -> dict[str, Any]:
@@ -225,19 +254,16 @@ def with_three_broken(place: pathlib.Path, number: int) -> dict[str, Any]:
     members.write_text(yaml.safe_dump(changed, sort_keys=False))
     kept = f"/var/lib/meet-coop/instances/{unreadable}/secrets.json"
     on_host(f"cp -p {kept} {kept}.whole; echo '{{' > {kept}")
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     try:
-        begun = time.monotonic()
-        done = subprocess.run(["ansible-playbook", "-i", str(place), str(ROOT / "playbooks" / "converge.yml")],
-                              cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # fmt: skip
-        seconds = time.monotonic() - begun
+        seconds, done = run(place, CONVERGE)
     finally:
         members.write_text(as_it_was)
         on_host(f"mv {kept}.whole {kept}")
-    failed = sorted(re.findall(r"^(\S+) +: ok=.* (?:failed|unreachable)=[1-9]", done.stdout, re.MULTILINE))
-    if f"{number} services: {number - 3} in sync" not in " ".join(done.stdout.split()) or failed != [nameless, unset, unreadable]:
-        sys.exit(f"bench: three were broken, and these failed: {failed}\n{done.stdout[-8000:]}")
-    reasons = {name: re.findall(rf"\b{name}: .+", done.stdout)[-1] for name in failed}
+    output = done.stdout
+    failed = sorted(re.findall(r"^(\S+) +: ok=.* (?:failed|unreachable)=[1-9]", output, re.MULTILINE))
+    if f"{number} services: {number - 3} in sync" not in " ".join(output.split()) or failed != [nameless, unset, unreadable]:
+        sys.exit(f"bench: three were broken, and these failed: {failed}\n{output[-8000:]}")
+    reasons = {name: re.findall(rf"\b{name}: .+", output)[-1] for name in failed}
     return {f"{number} of which 3 are broken, s": seconds, **reasons}
 
 
@@ -263,9 +289,10 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
             without = (play(place, ROOT / "playbooks" / "services.yml", "-l", walked)[0] - start) / count
             loop = (play(place, HERE / "community.yml", "-l", walked)[0] - start) / count
             compose = composed(place, count)
-            broken = with_three_broken(place, largest)
+            figures |= one_changed(place, largest) | with_three_broken(place, largest)
         finally:
-            forget(largest)
+            forget(names(largest))
+            on_host(f"rm -rf {THERE}")
     for number, seconds in found.items():
         figures |= {
             f"{number}: converge with the plan, s": seconds["ours"],
@@ -280,7 +307,6 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
     figures[f"loop of community modules, s for each (of {count})"] = loop
     if compose is not None:
         figures[f"docker compose up -d, containers alone, s for each (of {count})"] = compose
-    figures |= broken
     smallest = min(sizes)
     ways = {
         "converge with the plan": {number: seconds["ours"] for number, seconds in found.items()},

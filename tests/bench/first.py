@@ -6,34 +6,27 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from .converge import forget, inventory
-from .onboard import EDGE_UNIT, ROOT, on_host
+from .converge import CONVERGE, HERE, WALKED, forget, inventory, names, play, run
+from .onboard import EDGE_UNIT, on_host
 
 SIZES = (10,)
 
 
 def made(place: pathlib.Path, number: int, *arguments: str) -> float:
     """Seconds of the whole run that makes so many services."""
-    forget(number)
+    forget(names(number))
     on_host(f"systemctl stop {EDGE_UNIT}; find /var/lib/caddy -path '*bench*' -delete; systemctl start {EDGE_UNIT}", check=False)
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    command = ["ansible-playbook", "-i", str(place), str(ROOT / "playbooks" / "converge.yml"), *arguments]
-    begun = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.monotonic() - begun
+    seconds, done = run(place, CONVERGE, *arguments)
     if done.returncode:
         sys.exit(f"bench: {number} services were not made:\n{done.stdout[-6000:]}{done.stderr[-1000:]}")
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    _again, again = run(place, CONVERGE, *arguments)
     told = " ".join(again.stdout.split())
     if again.returncode or f"{number} services: {number} in sync" not in told or re.search(r"changed=[1-9]", told):
         sys.exit(f"bench: the second run had something to do:\n{again.stdout[-6000:]}")
@@ -49,11 +42,16 @@ def measure(sizes: Sequence[int] = SIZES) -> dict[str, Any]:
             try:
                 together = made(place, number)
                 alone = made(place, number, "-e", "provision_from=1000000")
+                count = min(WALKED, number)
+                start = play(place, HERE / "empty.yml")[0]
+                loop = (play(place, HERE / "community.yml", "-l", ",".join(names(count)))[0] - start) / count
             finally:
-                forget(number)
+                forget(names(number))
             figures |= {
                 f"{number} services from nothing, together, s": together,
                 f"{number} services from nothing, each by its role, s": alone,
                 f"{number}: by role / together": alone / together,
+                f"loop of community modules that has nothing to do, s for each (of {count})": loop,
+                f"{number}: that loop / together": loop * number / together,
             }
     return figures
