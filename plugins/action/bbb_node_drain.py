@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
                 return self._give_up(asked, task_vars, first, result, left, int(waited), options["on_timeout"])
             if left != shown:
                 shown = left
-                display.display(f"{asked['domain']}: {left}; waiting {waited / 60:.0f} of {options['timeout'] / 60:.0f} minutes")
+                _tell(f"{asked['domain']}: {left}; waiting {waited / 60:.0f} of {options['timeout'] / 60:.0f} minutes")
             time.sleep(min(options["poll"], max(0.1, options["timeout"] - waited)))
             look = self._look(asked, task_vars)
             if not look.get("failed"):
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
                 return look
             if fault != look.get("msg"):
                 fault = look.get("msg", "")
-                display.display(f"{asked['domain']}: it stays out of the pool, whose host cannot be asked now: {fault}")
+                _tell(f"{asked['domain']}: it stays out of the pool, whose host cannot be asked now: {fault}")
         return {**result, "changed": first["changed"], "diff": first["diff"], "seconds": int(time.monotonic() - begun)}
 
     def _look(self, asked: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
@@ -82,3 +82,8 @@ class ActionModule(ActionBase):
             return {**told, "failed": True, "msg": fault}
         # It is as it was: out of the pool for a while and back.
         return {**told, "changed": False, "diff": {"before": {}, "after": {}}, "postponed": True}
+
+
+def _tell(line: str) -> None:
+    """While it waits: standard output that is no terminal is kept back until the next task begins, which is when the waiting is over."""
+    display.display(line, stderr=True)

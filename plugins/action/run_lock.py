@@ -59,7 +59,8 @@ class ActionModule(ActionBase):
             else:
                 if not told:
                     told = True
-                    display.display(f"{name}: waiting for {result['by']}, which has it since {_clock(result['since'])}")
+                    # Standard output that is no terminal is kept back until the next task begins, which is when the waiting is over.
+                    display.display(f"{name}: waiting for {result['by']}, which has it since {_clock(result['since'])}", stderr=True)
                 time.sleep(POLL)
                 result = self._look(asked, variables)
         return result

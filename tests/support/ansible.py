@@ -65,6 +65,8 @@ class Nursery:
         if self.process.stdin is not None:
             self.process.stdin.close()
         self.process.wait(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def _answer(self, seconds: float | None) -> str:
         assert self.process.stdout is not None

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.ansible import environment
+from tests.support.ansible import environment, run_playbook
 
 pytestmark = pytest.mark.programs
 
@@ -25,6 +25,8 @@ ANSWERS: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "ex
 
 def run(program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "ansible", program, *arguments]
+    if program == "playbook":
+        return run_playbook(argv, env=environment(**env))
     return subprocess.run(argv, cwd=ROOT, env=environment(**env), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 

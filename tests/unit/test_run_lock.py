@@ -45,9 +45,11 @@ class Runs:
         }
         book = self.path / f"{book_name}.yml"
         book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [work]}]))
+        # With it, whoever runs the tests would read at once what others read late.
+        env = {name: value for name, value in ansible.environment().items() if name != "PYTHONUNBUFFERED"}
         process = subprocess.Popen(
             [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", *options, str(book)],
-            cwd=ansible.ROOT, env=ansible.environment(), text=True, start_new_session=True,
+            cwd=ansible.ROOT, env=env, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.begun.append(process)
@@ -97,7 +99,7 @@ def test_the_second_run_says_who_is_at_work_and_the_third_waits_for_its_end(runs
     code, output = runs.run("site", "--check")
     assert code == 0 and "[WARNING]: sunflower: upgrade.yml (" in output and "changed=0" in output, output
     assert runs.file.read_bytes() == before
-    waiting = runs.begin("move", wait=600)
+    waiting = runs.begin("move", wait=120)
     assert waiting.stdout is not None
     line = next(line for line in waiting.stdout if "sunflower: waiting for" in line)
     assert "upgrade.yml" in line and waiting.poll() is None

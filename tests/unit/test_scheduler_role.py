@@ -23,16 +23,27 @@ pytestmark = pytest.mark.programs
 
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 SECRET = "correct-horse-battery"
-STAND_IN = """#!/usr/bin/python
+# Actions, since each module would be a process of its own; what they take is looked at as modules look at it.
+STAND_IN = """from __future__ import annotations
 import json
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
 kinds = json.loads({kinds!r})
 spec = {{name: {{"type": "str", "choices": kind}} if isinstance(kind, list) else {{"type": kind}} for name, kind in kinds.items()}}
-module = AnsibleModule(spec, supports_check_mode=True)
-with open({record!r}, "a") as stream:
-    given = {{key: value for key, value in module.params.items() if value is not None}}
-    stream.write(json.dumps(["{module}", given]) + "\\n")
-module.exit_json(changed=False)
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        checked = ArgumentSpecValidator(spec).validate(dict(self._task.args))
+        if checked.error_messages:
+            return {{"failed": True, "msg": "; ".join(checked.error_messages)}}
+        given = {{key: value for key, value in checked.validated_parameters.items() if value is not None}}
+        with open({record!r}, "a") as stream:
+            stream.write(json.dumps(["{module}", given]) + "\\n")
+        return {{"changed": False}}
 """
 
 
@@ -56,20 +67,18 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """All units and the environment, as the role's templates write them."""
     path = tmp_path_factory.mktemp("units")
     templates = ansible.ROOT / "roles" / "scheduler" / "templates"
-    loop = "{{ __scheduler_timed }}"
-    tasks = [
-        role("jobs"),
-        {
-            "ansible.builtin.template": {"src": f"{templates}/run.service.j2", "dest": f"{path}/meet-coop-run-{{{{ item }}}}.service"},
-            "loop": loop,
-        },
-        {
-            "ansible.builtin.template": {"src": f"{templates}/run.timer.j2", "dest": f"{path}/meet-coop-run-{{{{ item }}}}.timer"},
-            "loop": loop,
-        },
+    # Rendered on the controller and written at once: a task of its own for each file would take half a minute.
+    tasks: list[dict[str, Any]] = [role("jobs")]
+    for name in ("run.service", "run.timer"):
+        text = f"{{{{ lookup('ansible.builtin.template', '{templates}/{name}.j2') }}}}"
+        kind = name.partition(".")[2]
+        tasks.append({"ansible.builtin.set_fact": {"text": text}, "loop": "{{ __scheduler_timed }}", "register": f"every_{kind}"})
+    tasks += [
+        {"ansible.builtin.copy": {"content": "{{ {'service': every_service.results, 'timer': every_timer.results} | to_json }}",
+                                  "dest": f"{path}/rendered.json"}},
         {"ansible.builtin.template": {"src": f"{templates}/failed.service.j2", "dest": f"{path}/meet-coop-run-failed@.service"}},
         {"ansible.builtin.template": {"src": f"{templates}/environment.j2", "dest": f"{path}/environment"}},
-    ]
+    ]  # fmt: skip
     given = {
         "scheduler_program": "/bin/true", "scheduler_user": "root", "scheduler_time_zone": "Europe/Madrid",
         "scheduler_before": ["/usr/bin/git", "-C", "/srv/meet coop", "pull"], "scheduler_writable": ["/srv/meet-coop"],
@@ -80,6 +89,9 @@ def units(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     }  # fmt: skip
     code, output = play(path, tasks, given)
     assert code == 0, output
+    for kind, results in json.loads((path / "rendered.json").read_text()).items():
+        for result in results:
+            (path / f"meet-coop-run-{result['item']}.{kind}").write_text(result["ansible_facts"]["text"])
     return path
 
 
@@ -133,11 +145,11 @@ class Awx:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path, self.record = path, path / "told.jsonl"
-        modules = path / "collections" / "ansible_collections" / "awx" / "awx" / "plugins" / "modules"
-        modules.mkdir(parents=True)
+        actions = path / "collections" / "ansible_collections" / "awx" / "awx" / "plugins" / "action"
+        actions.mkdir(parents=True)
         for name, kinds in yaml.safe_load((DATA / "awx_options.yml").read_text()).items():
             code = STAND_IN.format(kinds=json.dumps(kinds), record=str(self.record), module=name)
-            (modules / f"{name}.py").write_text(code)
+            (actions / f"{name}.py").write_text(code)
 
     def run(self, **more: Any) -> tuple[int, str]:
         self.record.write_text("")
