@@ -261,6 +261,23 @@ def test_a_clock_that_is_off_is_told_and_keeps_nobody_out(pool: Pool, people: Pe
 
 
 @pytest.mark.thorough
+def test_the_review_finds_a_node_closed_and_says_when_it_is_not(pool: Pool) -> None:
+    def closed() -> tuple[int, str]:
+        done = play("review", {}, "--limit", "node1")
+        return done.returncode, " ".join(done.stdout.split())
+
+    assert play("nodes", {}, "--limit", "node1").returncode == 0
+    code, said = closed()
+    assert code == 0 and "looked at: ports, files, units, updates" in said, said[-3000:]
+    assert pool.lab.exec("node1", ["nft", "delete", "table", "inet", "meet_coop_bbb"]).returncode == 0
+    code, said = closed()
+    assert code and "firewall meet_coop_bbb: " in said, said[-3000:]
+    assert play("nodes", {}, "--limit", "node1").returncode == 0
+    code, said = closed()
+    assert code == 0, said[-3000:]
+
+
+@pytest.mark.thorough
 def test_a_bare_machine_gets_the_installer_once(pool: Pool, tmp_path: Path) -> None:
     """The installer is the double's: it notes how it was called, and leaves what the real one leaves."""
     installer = tmp_path / "bbb-install.sh"
