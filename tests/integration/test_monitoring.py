@@ -108,6 +108,8 @@ def test_prometheus_scrapes_every_host_the_meter_and_the_sites(lab: RunningLab, 
     wait_for(up, 40)
     wait_for(lambda: len(ask(lab, "probe_success")) >= 5, 20)
     assert value(lab, "sum(meet_coop_node_up)") == 2
+    # From within the exporter's sandbox: how well each host's clock is kept.
+    assert value(lab, 'count(node_timex_sync_status{job="host"})') == 3
     tenants = {one["metric"]["tenant"] for one in ask(lab, "meet_coop_tenant_participants")}
     assert {"sunflower", "rosa", "cafe", "sunflowerd514686"} <= tenants
 
