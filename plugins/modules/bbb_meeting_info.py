@@ -116,6 +116,12 @@ nodes:
       description: How many only listen.
       type: int
       returned: success
+    clock_offset:
+      description:
+        - Seconds by which the server's clock is ahead of that of the host this runs on, to a second or so; null when that is not known.
+        - More than 30 in either direction is a warning.
+      type: int
+      returned: success
     tenants:
       description: The same numbers by the tenant that a balancer has marked the meeting with; the empty name stands for all others.
       type: dict
@@ -126,7 +132,8 @@ nodes:
       elements: dict
       returned: with O(details=true)
   sample: [{"domain": "bbb1.example.org", "fault": null, "empty": false, "meetings": 2, "participants": 19, "voice": 12, "video": 7,
-            "listeners": 4, "tenants": {"sunflower": {"meetings": 2, "participants": 19, "voice": 12, "video": 7, "listeners": 4}}}]
+            "listeners": 4, "clock_offset": 0,
+            "tenants": {"sunflower": {"meetings": 2, "participants": 19, "voice": 12, "video": 7, "listeners": 4}}}]
 meetings:
   description: How many meetings on all servers that answered.
   returned: success
@@ -143,7 +150,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import ALGORITHMS, Client
-from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, live
+from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, clock_fault, live
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._pool.engines import ENGINE_ARGUMENTS, engine_of
 
@@ -183,6 +190,9 @@ def main() -> None:
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         found = list(threads.map(look, nodes))
+    for node, one in zip(nodes, found, strict=True):
+        if said := clock_fault(node["domain"], one.clock_offset):
+            module.warn(said)
     module.exit_json(
         changed=False,
         nodes=[{"domain": node["domain"], **one.as_dict(given["details"])} for node, one in zip(nodes, found, strict=True)],

@@ -140,7 +140,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import Client
-from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, live, prove
+from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import Live, clock_fault, live, prove
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._pool import holds
 from ansible_collections.meet.coop.plugins.module_utils._pool.drain import DRAIN_ARGUMENTS, Drained, put_back, take_out
@@ -163,8 +163,17 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     engine = engine_of(params, check_mode=check_mode)
     which = (engine, params["domain"], params["secret"] or "", params["holder"], int(time.time()))
     if params["state"] == "returned":
-        drained = put_back(*which, lambda node: prove(client(node)))
-        return {**_changes(drained), "drained": False, "postponed": False, "seconds": 0, "warnings": drained.warnings}
+        clocks = []
+
+        def probe(node: Node) -> str | None:
+            asked = client(node)
+            fault = prove(asked)
+            clocks.append(clock_fault(node.domain, asked.clock_offset))
+            return fault
+
+        drained = put_back(*which, probe)
+        warnings = [*drained.warnings, *(said for said in clocks[:1] if said)]
+        return {**_changes(drained), "drained": False, "postponed": False, "seconds": 0, "warnings": warnings}
     waiting = max(120, 5 * params["poll"])
     drained = take_out(*which, waiting, Fraction(str(params["min_share"])), look)
     seen = drained.live or Live()

@@ -9,6 +9,7 @@ node instead, and what needs the double's control side is skipped.
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import http.client
 import json
@@ -352,6 +353,25 @@ def test_a_meeting_ends_with_its_duration_and_says_so(api: Api) -> None:
         assert wait_for(lambda: any(f"meetingID={meeting_id}" in entry["url"] for entry in api.control("GET", "/callbacks")))
     finally:
         api.control("POST", "/clock", {"minute_seconds": 60})
+
+
+def test_a_clock_that_is_off_moves_the_times_it_tells_and_nothing_else(api: Api) -> None:
+    ahead = 5400
+    before, meeting_id = time.time(), api.create(duration=30)
+    api.control("POST", "/clock", {"ahead": ahead})
+    try:
+        late = api.create(duration=30)
+        # No checksum holds a time; and a meeting of half an hour does not end when the clock jumps by more.
+        told = {one: api.call("getMeetingInfo", algorithm, meetingID=one) for one, algorithm in ((meeting_id, "sha1"), (late, "sha256"))}
+        assert all(reply.ok for reply in told.values())
+        made = {one: str(reply.text("createTime")) for one, reply in told.items()}
+        assert -1 < int(made[meeting_id]) / 1000 - before < 30 and -1 < int(made[late]) / 1000 - before - ahead < 30
+        assert str(told[late].text("internalMeetingID")).endswith("-" + made[late])
+        date = email.utils.parsedate_to_datetime(told[late].headers["Date"]).timestamp()
+        assert abs(date - time.time() - ahead) < 30
+        assert api.join(late, createTime=made[late]).ok
+    finally:
+        api.control("POST", "/clock", {"ahead": 0})
 
 
 def test_empty_meetings_expire(api: Api) -> None:

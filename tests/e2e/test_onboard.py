@@ -89,6 +89,9 @@ def test_check_mode_after_onboarding_predicts_nothing(onboarded: Play, play: Cal
     outcome = play("site.yml", "--check", "--diff")
     assert outcome.code == 0, outcome.output[-6000:]
     assert outcome.changed == {}, outcome.output[-6000:]
+    # Pages show what was verified, and check mode verifies nothing.
+    outcome = play("onboard.yml", "--check", "--diff", "-l", "rosa")
+    assert outcome.code == 0 and outcome.changed == {}, outcome.output[-6000:]
 
 
 def test_limit_reaches_one_instance_only(onboarded: Play, play: Callable[..., Play]) -> None:

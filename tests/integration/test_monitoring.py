@@ -108,6 +108,8 @@ def test_prometheus_scrapes_every_host_the_meter_and_the_sites(lab: RunningLab, 
     wait_for(up, 40)
     wait_for(lambda: len(ask(lab, "probe_success")) >= 5, 20)
     assert value(lab, "sum(meet_coop_node_up)") == 2
+    # From within the exporter's sandbox: how well each host's clock is kept.
+    assert value(lab, 'count(node_timex_sync_status{job="host"})') == 3
     tenants = {one["metric"]["tenant"] for one in ask(lab, "meet_coop_tenant_participants")}
     assert {"sunflower", "rosa", "cafe", "sunflowerd514686"} <= tenants
 
@@ -184,12 +186,20 @@ def test_a_second_run_changes_nothing(lab: RunningLab, said: str) -> None:
     assert done.returncode == 0 and len(recap) == 3 and all("changed=0" in line for line in recap), done.stdout[-3000:]
 
 
+def set_clock(lab: RunningLab, node: str, ahead: int) -> None:
+    done = lab.exec(node, ["python3", DOUBLE, "control", "POST", "/clock", json.dumps({"ahead": ahead})])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def mails(lab: RunningLab, word: str) -> int:
     return len(lab.exec("services", ["sh", "-c", f"grep -rlE '^Subject: .{word}. NodeDown' {MAIL}/new {MAIL}/cur"]).stdout.split())
 
 
 def test_minutes_alerts_and_a_killed_meter(lab: RunningLab, said: str, run_module: Module) -> None:
-    """Three people meet; the meter is killed meanwhile; the other node stops, somebody is mailed, it comes back, and that is mailed too."""
+    """Three people meet; the meter is killed meanwhile; the other node stops, somebody is mailed, it comes back, and that is mailed too.
+
+    The clock of the node they meet on is an hour and a half ahead, which is told and changes nothing of what is metered.
+    """
     today = datetime.datetime.now(datetime.timezone.utc).date()
     asked = {"month": f"{today:%Y-%m}", "as_of": str(today + datetime.timedelta(days=1))}
 
@@ -201,6 +211,7 @@ def test_minutes_alerts_and_a_killed_meter(lab: RunningLab, said: str, run_modul
 
     tenant, meeting = "t" + secrets.token_hex(4), "m-" + secrets.token_hex(6)
     fired, resolved = mails(lab, "firing"), mails(lab, "resolved")
+    set_clock(lab, "node1", 5400)
     control(lab, "node1", "create", name="Assembly", meetingID=meeting, **{"meta_bbblb-tenant": tenant})
     for name in ("Ana", "Tom", "Rosa"):
         control(lab, "node1", "join", meetingID=meeting, fullName=name, role="VIEWER", redirect="false")
@@ -210,8 +221,12 @@ def test_minutes_alerts_and_a_killed_meter(lab: RunningLab, said: str, run_modul
         wait_for(lambda: mails(lab, "firing") > fired, 60, 1)
         assert ask(lab, 'ALERTS{alertname="NodeDown",alertstate="firing",node="node2.lab.test"}')
         assert not ask(lab, 'ALERTS{alertname="NodeDown",alertstate="firing",node="node1.lab.test"}')
+        assert abs((value(lab, 'meet_coop_node_clock_offset_seconds{node="node1.lab.test"}') or 0) - 5400) < 10
+        off = {one["metric"]["node"] for one in ask(lab, 'ALERTS{alertname="NodeClockOff"}')}
+        assert off == {"node1.lab.test"}, "it is told after monitoring_for_much"
     finally:
         lab.exec("node2", ["systemctl", "start", "bbb-double"])
+        set_clock(lab, "node1", 0)
     lab.exec("pool", ["systemctl", "kill", "--signal=KILL", "coop-meter"])
     killed = value(lab, "meet_coop_meter_last_poll_timestamp_seconds") or 0
     wait_for(lambda: mails(lab, "resolved") > resolved, 60, 1)

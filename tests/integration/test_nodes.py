@@ -26,6 +26,8 @@ from tests.support.roles import apply_role, recap
 
 Module = Callable[..., dict[str, Any]]
 UNFENCE = "systemctl disable -q --now meet-coop-bbb-firewall; rm -f /etc/systemd/system/meet-coop-bbb-firewall.service"
+CA_FILE = "/etc/meet-coop/ca-bundle.pem"
+DATE = "/usr/local/bin/date"
 DOMAINS = {node: f"{node}.lab.test" for node in NODES}
 
 
@@ -238,6 +240,43 @@ def test_the_module_through_its_own_door(pool: Pool, run_module: Module) -> None
     as_installed(pool, "node3")
 
 
+def test_a_clock_that_is_off_is_told_and_keeps_nobody_out(pool: Pool, people: People, run_module: Module) -> None:
+    """Two hours behind: who begins a meeting there gets it, the node is drained and put back, and each look at it says so in a line."""
+    pool.control("node2", "POST", "/clock", {"ahead": -7200})
+    asked = {"domain": DOMAINS["node2"], "holder": "clock", "min_share": 0, "poll": 1, "ca_file": CA_FILE}
+    try:
+        meeting = people.meet(on="node2")
+        told = run_module("pool", "meet.coop.bbb_meeting_info", {"ca_file": CA_FILE})
+        off = {one["domain"]: one["clock_offset"] for one in told["nodes"]}
+        assert abs(off[DOMAINS["node2"]] + 7200) < 20 and abs(off[DOMAINS["node1"]]) < 20 and told["meetings"] == 1
+        (warning,) = told["warnings"]
+        assert re.match(r"the clock of node2\.lab\.test is 7\d\d\d s behind this host's\.", warning)
+        people.end(meeting)
+        assert run_module("pool", "meet.coop.bbb_node_drain", asked)["drained"]
+        back = run_module("pool", "meet.coop.bbb_node_drain", {**asked, "state": "returned"})
+        assert not back.get("failed") and [said for said in back["warnings"] if said.startswith("the clock of node2.lab.test is 7")], back
+    finally:
+        pool.control("node2", "POST", "/clock", {"ahead": 0})
+    assert not run_module("pool", "meet.coop.bbb_meeting_info", {"ca_file": CA_FILE}).get("warnings")
+
+
+@pytest.mark.thorough
+def test_the_review_finds_a_node_closed_and_says_when_it_is_not(pool: Pool) -> None:
+    def closed() -> tuple[int, str]:
+        done = play("review", {}, "--limit", "node1")
+        return done.returncode, " ".join(done.stdout.split())
+
+    assert play("nodes", {}, "--limit", "node1").returncode == 0
+    code, said = closed()
+    assert code == 0 and "looked at: ports, files, units, updates" in said, said[-3000:]
+    assert pool.lab.exec("node1", ["nft", "delete", "table", "inet", "meet_coop_bbb"]).returncode == 0
+    code, said = closed()
+    assert code and "firewall meet_coop_bbb: " in said, said[-3000:]
+    assert play("nodes", {}, "--limit", "node1").returncode == 0
+    code, said = closed()
+    assert code == 0, said[-3000:]
+
+
 @pytest.mark.thorough
 def test_a_bare_machine_gets_the_installer_once(pool: Pool, tmp_path: Path) -> None:
     """The installer is the double's: it notes how it was called, and leaves what the real one leaves."""
@@ -259,6 +298,15 @@ def test_a_bare_machine_gets_the_installer_once(pool: Pool, tmp_path: Path) -> N
     refused = apply_role("bbb_node", "node3", given)
     assert refused.returncode and "has no BigBlueButton. To install it, name the file" in refused.stdout.replace("\n        ", " ")
     given["bbb_node_installer"] = str(installer)
+    # A machine whose date is two hours behind, to everything that asks for it.
+    pool.lab.exec("node3", ["sh", "-c", f"printf '#!/bin/sh\\nexec /bin/date -d \"2 hours ago\" \"$@\"\\n' > {DATE}; chmod 755 {DATE}"])
+    try:
+        late = apply_role("bbb_node", "node3", given)
+    finally:
+        pool.lab.exec("node3", ["rm", DATE])
+    said = late.stdout.replace("\n        ", " ")
+    assert late.returncode and re.search(r"node3: its clock is 7[12]\d\d s behind the controller's", said), late.stdout[-3000:]
+    assert pool.lab.exec("node3", ["test", "-e", "/root/installer-calls"]).returncode, "nothing was begun"
     done = apply_role("bbb_node", "node3", given)
     assert done.returncode == 0, done.stdout[-3000:]
     assert text(pool, "node3", "/root/installer-calls") == "-v jammy-300 -s node3.lab.test -d\n"

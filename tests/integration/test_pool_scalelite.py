@@ -242,6 +242,25 @@ def test_a_meeting_belongs_to_its_tenant(scalelite: Tenants) -> None:
     assert {one.findtext("metadata/tenant-name") for one in listed} == {scalelite.one["name"]}
 
 
+def test_a_meeting_that_its_node_does_not_know_yet_is_not_forgotten(scalelite: Tenants) -> None:
+    """Who polls while a node still makes a meeting is told that there is none. What is older is forgotten as ever."""
+    pool = scalelite.pool
+    meeting_id = scalelite.create(scalelite.one)
+    key = f"scalelite:meeting:{meeting_id}"
+    ((node, _parameters),) = pool.seen(meeting_id)
+    pool.control(node, "POST", "/drop")
+
+    def polled() -> int:
+        # As new as it was, however slow the machine is.
+        assert pool.redis("expire", key, "86400") == "1", "it was forgotten"
+        return len(pool.seen(meeting_id, "getMeetingInfo"))
+
+    before = polled()
+    wait_for(lambda: polled() >= before + 2, 60)
+    pool.redis("expire", key, "86300")
+    wait_for(lambda: pool.redis("exists", key) == "0", 60)
+
+
 # -- pool_tenant -------------------------------------------------------------------------------------------------------------------
 
 
@@ -367,6 +386,7 @@ def test_a_node_goes_when_its_meetings_are_over_and_comes_back_at_once(scalelite
         waiting = apply_node(scalelite, gone)
         assert not waiting["changed"] and waiting["nodes"][0]["draining"]
         pool.control(node, "POST", "/drop")
+        pool.redis("expire", f"scalelite:meeting:{meeting_id}", "86300")  # no longer new
         wait_for(lambda: pool.redis("exists", f"scalelite:meeting:{meeting_id}") == "0")
         assert apply_node(scalelite, gone)["nodes"][0]["action"] == "removed"
     finally:

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import email.utils
 from xml.sax.saxutils import escape
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import parse
-from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import read
+from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import ahead, parse
+from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.meetings import clock_fault, read
 
 Row = tuple[str, str, int, int, int, bool]
 
@@ -58,3 +60,20 @@ def test_an_answer_without_meetings() -> None:
     assert read(parse(nothing)).empty
     odd = nothing.replace(b"<meetings/>", b"<meetings><meeting><participantCount>-1</participantCount></meeting></meetings>")
     assert (read(parse(odd)).total.meetings, read(parse(odd)).total.participants) == (1, 0)
+
+
+@given(st.integers(0, 4_000_000_000), st.integers(-400_000_000, 400_000_000))
+def test_a_clock_is_read_off_the_date_to_half_a_second(now: int, off: int) -> None:
+    told = ahead(email.utils.formatdate(max(0, now + off), usegmt=True), now)
+    assert told is not None and abs(told - (max(0, now + off) - now)) <= 0.5
+
+
+@pytest.mark.parametrize("date", [None, "", "soon", "Thu, 31 Feb 2026 12:00:00 GMT", "Thu, 26 Nov 99999999 12:00:00 GMT"])
+def test_a_date_that_tells_no_time_is_no_clock_that_is_off(date: str | None) -> None:
+    assert ahead(date, 1.0) is None and clock_fault("n1", ahead(date, 1.0)) is None
+
+
+def test_a_clock_that_is_off_is_one_line() -> None:
+    assert clock_fault("n1", 29.6) is None and clock_fault("n1", -30.0) is None
+    assert str(clock_fault("n1", 3600.4)).startswith("the clock of n1 is 3600 s ahead of this host's.")
+    assert str(clock_fault("n1", -31.0)).startswith("the clock of n1 is 31 s behind this host's.")

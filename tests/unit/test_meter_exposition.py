@@ -41,13 +41,17 @@ def test_numbers_by_node_and_tenant():
     from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api import parse
 
     world = World([Stay("n1", "rosa", 0, 9, 12), Stay("n1", "gone", 0, 9, 1, "other")], 1.0)
-    answers = [Answer(CONFIG.nodes[0], read(parse(world.answer("n1"))), 0.1), Answer(CONFIG.nodes[1], Live(fault="silent"), 2.0)]
+    busy = read(parse(world.answer("n1")))
+    busy.clock_offset = -5400.5
+    answers = [Answer(CONFIG.nodes[0], busy, 0.1), Answer(CONFIG.nodes[1], Live(fault="silent"), 2.0)]
     exposition = Exposition(CONFIG)
     exposition.update(attributed(answers), 1000.0, 2.1, "recorded")
     text, found = told(exposition)
     assert found["meet_coop_node_up", (("node", "n1"),)] == 1 and found["meet_coop_node_up", (("node", "n2"),)] == 0
     assert found["meet_coop_node_participants", (("node", "n1"),)] == 13 and ("meet_coop_node_participants", (("node", "n2"),)) not in found
     assert found["meet_coop_node_capacity_participants", (("node", "n1"),)] == 100
+    clocks = {labels: value for (name, labels), value in found.items() if name == "meet_coop_node_clock_offset_seconds"}
+    assert clocks == {(("node", "n1"),): -5400.5}, "of a node that was silent nothing is known"
     rosa = (("member", "rosa"), ("service", "rosa"), ("tenant", "rosa"))
     training = (("member", "sunflower"), ("service", "sunflower-training"), ("tenant", "sunflowerd514686"))
     assert found["meet_coop_tenant_participants", rosa] == 12 and found["meet_coop_tenant_participants", training] == 0

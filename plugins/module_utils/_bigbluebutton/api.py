@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import email.utils
 import hashlib
 import http.client
 import ssl
+import time
 import typing as t
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
@@ -39,6 +41,15 @@ def signed_query(call: str, parameters: t.Mapping[str, t.Any], secret: str, algo
     """The query of a call with its checksum at the end."""
     query = urlencode({name: _text(value) for name, value in parameters.items()})
     return query + ("&" if query else "") + "checksum=" + checksum(call, query, secret, algorithm)
+
+
+def ahead(date: str | None, now: float) -> float | None:
+    """Seconds by which the clock that wrote a Date header just now is ahead of ``now``, since 1970; None when it tells no time."""
+    try:
+        # It has whole seconds and leaves the rest out.
+        return email.utils.parsedate_to_datetime(date or "").timestamp() + 0.5 - now
+    except (ValueError, OverflowError):
+        return None
 
 
 def parse(data: bytes) -> ElementTree.Element:
@@ -75,6 +86,8 @@ class Client:
         self.secret = secret
         self.algorithm = algorithm
         self.timeout = timeout
+        self.clock_offset: float | None = None
+        """Seconds by which the server's clock was ahead of this host's at its last answer, to a second or so; None for unknown."""
         self._ca_file = ca_file
         self._given = context
 
@@ -98,6 +111,7 @@ class Client:
         try:
             connection.request("GET" if body is None else "POST", f"{parts.path}?{parts.query}", body=body, headers=headers)
             answer = connection.getresponse()
+            self.clock_offset = ahead(answer.getheader("Date"), time.time())
             data = answer.read(MAX_ANSWER + 1)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise BigBlueButtonError(f"{where} could not be asked: {error or type(error).__name__}", "unreachable") from None

@@ -16,6 +16,8 @@ from ansible_collections.meet.coop.plugins.module_utils._bigbluebutton.api impor
 
 TENANT_KEYS = ("bbblb-tenant", "tenant-name")
 """Metadata by which a balancer says whose meeting it is: BBBLB (bbblb/web/bbbapi.py), Scalelite (bigbluebutton_api_controller.rb)."""
+CLOCK_TOLERANCE = 30
+"""Seconds that a server's clock may be off before it is said: above what a slow answer looks like."""
 OTHERS = ""
 """Stands for meetings that no balancer has marked: made with the node's own secret."""
 
@@ -61,6 +63,8 @@ class Live:
     total: Count = field(default_factory=Count)
     tenants: dict[str, Count] = field(default_factory=dict)
     meetings: list[Meeting] = field(default_factory=list)
+    clock_offset: float | None = None
+    """Seconds by which the node's clock is ahead of this host's, to a second or so; None for unknown."""
 
     @property
     def empty(self) -> bool:
@@ -73,6 +77,7 @@ class Live:
             "fault": self.fault,
             "empty": self.empty,
             **asdict(self.total),
+            "clock_offset": None if self.clock_offset is None else round(self.clock_offset),
             "tenants": {name: asdict(count) for name, count in sorted(self.tenants.items())},
         }
         if details:
@@ -83,9 +88,22 @@ class Live:
 def live(client: Client) -> Live:
     """Ask a node what is live on it; a node that cannot be asked is an answer too."""
     try:
-        return read(client.call("getMeetings"))
+        found = read(client.call("getMeetings"))
     except BigBlueButtonError as error:
         return Live(fault=str(error))
+    found.clock_offset = client.clock_offset
+    return found
+
+
+def clock_fault(domain: str, offset: float | None) -> str | None:
+    """What is wrong with a node's clock, by how many seconds it is ahead of this host's; None when nothing is, or nothing is known."""
+    if offset is None or abs(offset) <= CLOCK_TOLERANCE:
+        return None
+    way = "ahead of" if offset > 0 else "behind"
+    return (
+        f"the clock of {domain} is {abs(offset):.0f} s {way} this host's. Meetings go on, and their times, certificates, TURN and the "
+        "retention of recordings go wrong: set the wrong one of the two while nobody meets there (docs/runbooks.md, NodeClockOff)"
+    )
 
 
 def read(answer: ElementTree.Element) -> Live:

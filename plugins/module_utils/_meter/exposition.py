@@ -84,6 +84,8 @@ class Exposition:
         up = GaugeMetricFamily(f"{PREFIX}node_up", "Whether the node answered the last poll.", labels=["node"])
         answer = GaugeMetricFamily(f"{PREFIX}node_answer_seconds", "How long its answer took.", labels=["node"])
         capacity = GaugeMetricFamily(f"{PREFIX}node_capacity_participants", "People that the node is made for.", labels=["node"])
+        text = "Seconds by which the node's clock is ahead of this host's, to a second or so."
+        clock = GaugeMetricFamily(f"{PREFIX}node_clock_offset_seconds", text, labels=["node"])
         counts = [GaugeMetricFamily(f"{PREFIX}node_{name}", f"{text} on the node.", labels=["node"]) for name, _key, text in _COUNTS]
         for one in sample.answers:
             label = [one.node.domain]
@@ -91,10 +93,12 @@ class Exposition:
             answer.add_metric(label, one.seconds)
             if one.node.capacity:
                 capacity.add_metric(label, one.node.capacity)
+            if one.live.clock_offset is not None:
+                clock.add_metric(label, one.live.clock_offset)
             if one.live.fault is None:
                 for family, (_name, key, _text) in zip(counts, _COUNTS, strict=True):
                     family.add_metric(label, getattr(one.live.total, key))
-        yield from (up, answer, capacity, *counts)
+        yield from (up, answer, capacity, clock, *counts)
 
     def _tenants(self, sample: Sample) -> t.Iterator[t.Any]:
         labels = ["tenant", "service", "member"]

@@ -82,7 +82,24 @@ module CoopAtOnce
   end
 end
 
+# A meeting is written down before its node has made it, and whoever polls in between is told that the node does not know it
+# (lib/tasks/poll.rake): Scalelite would forget a meeting that begins. So it is not forgotten for that reason while it is new.
+module CoopNew
+  # Seconds: longer than a node may take to make it, RESPONSE_TIMEOUT twice.
+  NEW = 30
+
+  def destroy!
+    reason = $!
+    unknown = reason.is_a?(BBBErrors::BBBError) && reason.message_key == 'notFound'
+    # What is left of its time tells its age.
+    return self if unknown && with_connection { |redis| redis.ttl(key) } > Rails.configuration.x.default_meeting_ttl - NEW
+
+    super
+  end
+end
+
 Rails.application.config.to_prepare do
   ApiHelper.prepend(CoopScalelite)
   Meeting.singleton_class.prepend(CoopAtOnce)
+  Meeting.prepend(CoopNew)
 end

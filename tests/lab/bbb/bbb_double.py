@@ -141,11 +141,12 @@ class Meeting:
     ending_at: float | None = None
     started: float = 0.0
     marked: bool = False  # somebody pressed record, or recording began by itself
+    ahead: float = 0.0  # seconds that the node's clock was ahead when it was made
 
     @property
     def create_time(self) -> int:
         """Milliseconds, as everywhere in the API."""
-        return int(self.created * 1000)
+        return int((self.created + self.ahead) * 1000)
 
 
 STATES = ("published", "unpublished", "deleted")
@@ -216,7 +217,8 @@ class Recordings:
             place.mkdir(parents=True, exist_ok=True)
             root = fill(ET.Element("recording"), [
                 ("id", meeting.internal_id), ("state", "published"), ("published", True), ("start_time", meeting.create_time),
-                ("end_time", int(time.time() * 1000)), ("participants", len(meeting.attendees)), ("meta", list(meta.items())),
+                ("end_time", int((time.time() + meeting.ahead) * 1000)), ("participants", len(meeting.attendees)),
+                ("meta", list(meta.items())),
                 ("playback", [("format", kind), ("link", f"https://{host}{PLAYBACK[kind].format(id=meeting.internal_id)}"),
                               ("processing_time", 1000), ("duration", 60000)]),
             ])
@@ -265,6 +267,7 @@ class Node:
         self.callbacks: list[dict[str, Any]] = []
         self.store = Recordings(config.get("recordings"), config.get("recording_formats", ["presentation"]))
         self.mode = "ok"
+        self.ahead = 0.0
         self.release = threading.Event()
         self.calls: dict[str, Any] = {
             "create": self.create, "join": self.join, "end": self.end, "getMeetings": self.get_meetings,
@@ -273,6 +276,10 @@ class Node:
             "deleteRecordings": self.delete_recordings, "updateRecordings": self.update_recordings,
             "insertDocument": self.insert_document, "sendChatMessage": self.send_chat_message,
         }
+
+    def clock(self) -> float:
+        """What the node takes the time to be. How long a meeting lasts is counted by System.nanoTime instead (TimeUtil.scala of akka)."""
+        return time.time() + self.ahead
 
     def version(self) -> str:
         """What the root tells of the release."""
@@ -406,7 +413,7 @@ class Node:
                 metadata[found[1].lower()] = value
         meeting = Meeting(
             meeting_id=meeting_id,
-            internal_id=hashlib.sha1(meeting_id.encode()).hexdigest() + f"-{int(now * 1000)}",
+            internal_id=hashlib.sha1(meeting_id.encode()).hexdigest() + f"-{int((now + self.ahead) * 1000)}",
             name=name,
             attendee_pw=parameters.get("attendeePW") or secrets.token_urlsafe(8),
             moderator_pw=parameters.get("moderatorPW") or secrets.token_urlsafe(8),
@@ -425,6 +432,7 @@ class Node:
                 parameters.get("meetingExpireWhenLastUserLeftInMinutes"), int(self.config.get("expire_empty", 1))),
             parent=parent,
             marked=recording and java_bool("autoStartRecording", parameters.get("autoStartRecording")),
+            ahead=self.ahead,
         )
         self.meetings[meeting_id] = meeting
         return self.created(meeting, "", "")
@@ -433,8 +441,8 @@ class Node:
         return success(
             meetingID=meeting.meeting_id, internalMeetingID=meeting.internal_id, parentMeetingID=meeting.parent or "bbb-none",
             attendeePW=meeting.attendee_pw, moderatorPW=meeting.moderator_pw, createTime=meeting.create_time,
-            voiceBridge=meeting.voice_bridge, dialNumber="613-555-1234", createDate=date(meeting.created), hasUserJoined=meeting.joined,
-            duration=meeting.duration, hasBeenForciblyEnded=False, messageKey=key, message=message,
+            voiceBridge=meeting.voice_bridge, dialNumber="613-555-1234", createDate=date(meeting.create_time / 1000),
+            hasUserJoined=meeting.joined, duration=meeting.duration, hasBeenForciblyEnded=False, messageKey=key, message=message,
         )
 
     def join(self, parameters: dict[str, str], body: bytes) -> ET.Element:
@@ -475,7 +483,7 @@ class Node:
         """Bring the times of a meeting in line with who is in it."""
         if meeting.attendees:
             if not meeting.joined:
-                meeting.started = time.time()
+                meeting.started = self.clock()
             meeting.joined = True
             meeting.empty_since = None
         elif meeting.joined and meeting.empty_since is None:
@@ -496,7 +504,7 @@ class Node:
         everyone = list(meeting.attendees.values())
         return [
             ("meetingName", meeting.name), ("meetingID", meeting.meeting_id), ("internalMeetingID", meeting.internal_id),
-            ("createTime", meeting.create_time), ("createDate", date(meeting.created)), ("voiceBridge", meeting.voice_bridge),
+            ("createTime", meeting.create_time), ("createDate", date(meeting.create_time / 1000)), ("voiceBridge", meeting.voice_bridge),
             ("dialNumber", "613-555-1234"), ("attendeePW", meeting.attendee_pw), ("moderatorPW", meeting.moderator_pw),
             ("running", bool(everyone)), ("duration", meeting.duration), ("hasUserJoined", meeting.joined),
             ("recording", meeting.recording), ("hasBeenForciblyEnded", False), ("startTime", int(meeting.started * 1000)), ("endTime", 0),
@@ -634,6 +642,10 @@ class ApiHandler(http.server.BaseHTTPRequestHandler):
             self.request.settimeout(10)
             self.request.do_handshake()
         super().setup()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The header Date, by the node's own clock."""
+        return super().date_time_string(self.node.clock() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Names of people are in the request line: nothing is written."""
@@ -789,8 +801,9 @@ class ControlHandler(http.server.BaseHTTPRequestHandler):
                 node.release = threading.Event()
                 return {"mode": node.mode}
             case "POST", "/clock":
-                node.minute = float(given["minute_seconds"])
-                return {"minute_seconds": node.minute}
+                node.minute = float(given.get("minute_seconds", node.minute))
+                node.ahead = float(given.get("ahead", node.ahead))
+                return {"minute_seconds": node.minute, "ahead": node.ahead}
         raise ValueError(f"{self.command} {path} is no control call")
 
 
