@@ -85,11 +85,11 @@ def test_the_second_run_changes_nothing_and_check_mode_foretells_nothing(good: C
 
 def test_what_was_changed_by_hand_is_planned_and_mended(coop: Coop, good: Callable[..., Play]) -> None:
     coop.on(HOST, "docker service update --detach --env-add LOG_LEVEL=debug greenlight-rosa")
-    foretold = good("site.yml", "--check", "--diff")
+    foretold = good("converge.yml", "--check", "--diff")
     assert "update service greenlight-rosa" in words(foretold) and foretold.changed.keys() & {*INSTANCES} == {ROSA}
-    good("site.yml")
+    assert good("converge.yml").changed.keys() & {*INSTANCES} <= {ROSA}
     assert "LOG_LEVEL=debug" not in coop.on(HOST, "docker service inspect --format '{{json .Spec}}' greenlight-rosa")
-    assert good("site.yml", "--check").changed == {}
+    assert good("converge.yml", "--check").changed == {}
 
 
 # --- Upgraded -------------------------------------------------------------------------------------------------------
@@ -123,9 +123,8 @@ def test_an_upgrade_cuts_nobody_off(coop: Coop, site: Outside, good: Callable[..
         good("upgrade.yml", *wanted(fine))
     assert load.failed == [] and set(load.versions) == {"v3.8.2.4", "v3.9.0-fine"}
     assert site.version() == "v3.9.0-fine"
-    assert good("upgrade.yml", *wanted(fine)).changed == {}
-    nightly = good("site.yml")
-    assert nightly.changed == {} and site.version() == "v3.9.0-fine"
+    nightly = good("services.yml", "-l", ROSA)
+    assert nightly.changed == {} and f"{IMAGE} waits for meet.coop.upgrade" in words(nightly)
 
 
 # --- What it cannot do ----------------------------------------------------------------------------------------------
@@ -201,7 +200,7 @@ def test_a_backup_brings_rows_and_uploads_of_one_instance_back(coop: Coop, good:
     good("restore.yml", "-l", ROSA, "-e", "restore_replace=true")
     assert (coop.people(), coop.on(HOST, f"cat {mine} {others}")) == (people, "kept\nnewer")
     assert coop.services() == {f"{name} 1/1" for name in ALL} and coop.status(SITE) == 200
-    assert good("site.yml", "--check").changed == {}
+    assert good("converge.yml", "--check").changed == {}
 
 
 def test_a_lost_node_is_survived_without_a_run(coop: Coop, good: Callable[..., Play]) -> None:
@@ -215,7 +214,7 @@ def test_a_lost_node_is_survived_without_a_run(coop: Coop, good: Callable[..., P
         assert set(coop.on(HOST, running).splitlines()) >= {f"greenlight-{instance}" for instance in INSTANCES}
     finally:
         swarm.find_again(coop.lab, "host2")
-    assert good("site.yml", "--check").changed == {}
+    assert good("converge.yml", "--check").changed == {}
 
 
 # --- From one engine to the other -----------------------------------------------------------------------------------
@@ -254,7 +253,7 @@ def test_back_to_docker_with_everything_though_a_run_was_killed(
     assert all(receipts(instance)["ok"] for instance in INSTANCES)
     assert (coop.people(), coop.on(HOST, f"cat {coop.volume(ROSA)}/{FILE}")) == (people, "kept")
     assert coop.on(HOST, f"cat {coop.volume('cafe')}/{FILE}") == "newer" and coop.on(HOST, f"ls {shared('')}") == ""
-    assert good("onboard.yml").changed == {} and good("engine.yml").changed == {}
+    assert good("engine.yml").changed == {}
 
 
 def test_into_the_swarm_again_though_runs_were_killed(coop: Coop, good: Callable[..., Play], play_killed_at: Callable[..., bool]) -> None:
