@@ -95,8 +95,8 @@ def test_what_was_changed_by_hand_is_planned_and_mended(coop: Coop, good: Callab
 # --- Upgraded -------------------------------------------------------------------------------------------------------
 
 
-def wanted(image: str) -> list[str]:
-    return ["-l", ROSA, "-e", json.dumps({"upgrade_image": image, "upgrade_unknown": image.rpartition(":")[2]})]
+def wanted(image: str, **more: Any) -> list[str]:
+    return ["-l", ROSA, "-e", json.dumps({"upgrade_image": image, "upgrade_unknown": image.rpartition(":")[2], **more})]
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +105,21 @@ def site(coop: Coop) -> Outside:
     return Outside(coop.lab, SITE)
 
 
-def test_a_release_that_does_not_become_well_is_taken_back_by_swarm(coop: Coop, site: Outside, run: Callable[..., Play]) -> None:
+def test_a_release_that_does_not_become_well_is_taken_back_by_swarm(
+    coop: Coop, site: Outside, run: Callable[..., Play], receipts: Callable[[str], dict[str, Any]]
+) -> None:
+    """Its first migration stays. The database is as before once the dump that is named has been put back."""
+    newest = "psql -U postgres -d greenlight_rosa -Atc 'SELECT max(version) FROM schema_migrations'"
+    before = coop.on(HOST, newest)
     with site.load() as load:
-        failed = run("upgrade.yml", *wanted(BROKEN))
+        failed = run("upgrade.yml", *wanted(BROKEN, upgrade_ready_timeout=60))
     assert failed.failed == {ROSA} and "not upgraded, v3.8.2.4 serves as before" in words(failed), failed.output[-5000:]
-    assert f"Swarm went back to {IMAGE}" in words(failed) and "the database as it was before is in " in words(failed)
-    assert load.failed == [] and site.version() == "v3.8.2.4"
+    why = receipts(f"upgrade/{ROSA}")["why"]
+    assert f"Swarm went back to {IMAGE}" in why and load.failed == [] and site.version() == "v3.8.2.4"
+    dump = why.rpartition("the database as it was before is in ")[2]
+    assert coop.on(HOST, newest) != before
+    coop.on(HOST, f"pg_restore -U postgres --clean --if-exists --exit-on-error -d greenlight_rosa '{dump}'")
+    assert coop.on(HOST, newest) == before and site.version() == "v3.8.2.4"
 
 
 def test_an_upgrade_cuts_nobody_off(coop: Coop, site: Outside, good: Callable[..., Play]) -> None:
