@@ -205,7 +205,7 @@ def test_a_backup_brings_rows_and_uploads_of_one_instance_back(coop: Coop, good:
     people = coop.people()
     good("backup.yml", "-l", ROSA)
     coop.on(HOST, f"rm {mine}; echo newer >{others}")
-    coop.on(HOST, "psql -U postgres -d greenlight_rosa -c \"UPDATE users SET email = 'gone@mail.lab.test'\"")
+    coop.on(HOST, "psql -U postgres -d greenlight_rosa -c \"UPDATE users SET email = 'gone-' || id || '@mail.lab.test'\"")
     good("restore.yml", "-l", ROSA, "-e", "restore_replace=true")
     assert (coop.people(), coop.on(HOST, f"cat {mine} {others}")) == (people, "kept\nnewer")
     assert coop.services() == {f"{name} 1/1" for name in ALL} and coop.status(SITE) == 200
