@@ -411,7 +411,7 @@ upstreams:
   description:
     - Where the instance may answer. With O(engine=swarm), every node that may run it, of which one does. A node that is
       away for the moment is among them, so that the edge need not be told.
-    - Empty for an instance that is not present.
+    - Empty for an instance that is not present, and where check mode finds a host whose Swarm still has to be made.
   returned: success
   type: list
   elements: str

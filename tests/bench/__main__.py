@@ -30,12 +30,12 @@ BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
     "converge": converge.measure,
     "provision": first.measure,
     "inventory": inventory.measure,
+    "swarm": swarm.measure,
 }
 SIZED: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {
     "converge": converge.measure,
     "provision": first.measure,
     "inventory": inventory.measure,
-    "swarm": swarm.measure,
 }
 
 

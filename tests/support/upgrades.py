@@ -29,13 +29,13 @@ def image_of(end: str) -> str:
     return f"meet-coop-lab/greenlight:v3.9.0-{end}"
 
 
-def make_image(lab: RunningLab, end: str, change: str = "") -> str:
-    """A release that never was, on the container host: the double with another VERSION_TAG, whose end says what its migrations do."""
+def make_image(lab: RunningLab, end: str, change: str = "", host: str = HOST) -> str:
+    """A release that never was, on a container host: the double with another VERSION_TAG, whose end says what its migrations do."""
     script = (
         f"id=$(docker create {IMAGE}); docker commit --change 'ENV VERSION_TAG=v3.9.0-{end}' {change} $id {image_of(end)} >/dev/null;"
         " docker rm $id >/dev/null"
     )
-    done = lab.exec(HOST, ["sh", "-ec", script])
+    done = lab.exec(host, ["sh", "-ec", script])
     assert done.returncode == 0, done
     return image_of(end)
 

@@ -31,6 +31,7 @@ from ansible.cli.vault import VaultCLI
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
+from tests.bench.__main__ import BENCHMARKS
 from tests.support.ansible import environment
 from tests.support.docs_commands import Command, commands
 
@@ -248,7 +249,7 @@ def test_dev_has_what_the_pages_call() -> None:
     words: dict[str, set[str]] = {
         "test": set(re.findall(r"^tally_(\w+)\(\)", text, re.MULTILINE)),
         "lab": {"up", "down", "status"},
-        "bench": {path.stem for path in (ROOT / "tests" / "bench").glob("*.py")},
+        "bench": set(BENCHMARKS),
     }
     wrong = []
     for command in of("./dev"):

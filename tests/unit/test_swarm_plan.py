@@ -271,3 +271,31 @@ def test_a_new_instance_that_ends_again_and_again_is_given_up() -> None:
     ended = [task("failed", number=number, Err="no space left") for number in (1, 2, 3)]
     with pytest.raises(CoopError, match="is not well: no space left"):
         wait(Manager((service(), ended)), "create")
+
+
+class Alone:
+    """A host whose Docker is no node of any Swarm."""
+
+    state = "inactive"
+
+    def info(self) -> dict[str, Any]:
+        return {"Swarm": {"LocalNodeState": self.state, "ControlAvailable": False}}
+
+    def ids_of(self, container: str) -> list[str]:
+        return []
+
+
+def test_a_host_that_is_about_to_become_a_node_is_foretold_as_a_bare_one() -> None:
+    foretold = swarm.observe(Alone(), SPEC, SHARED, foretell=True)  # type: ignore[arg-type]
+    assert diff(SPEC, SHARED, foretold).steps[-1] == "create service greenlight-sunflower"
+    with pytest.raises(CoopError, match="manages no Docker Swarm"):
+        swarm.observe(Alone(), SPEC, SHARED)  # type: ignore[arg-type]
+    worker = Alone()
+    worker.state = "active"
+    with pytest.raises(CoopError, match="run this on one of its managers"):
+        swarm.observe(worker, SPEC, SHARED, foretell=True)  # type: ignore[arg-type]
+
+
+def test_a_host_that_was_made_anew_is_one_place() -> None:
+    old = {**NODE, "ID": "node-0", "Status": {"State": "down", "Addr": "10.0.0.1"}}
+    assert swarm.upstreams(replace(EMPTY, places=(old, NODE)), 5105) == ["10.0.0.1:5105"]

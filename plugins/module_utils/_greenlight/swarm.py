@@ -299,12 +299,18 @@ def _resources(memory: int, cpus: float, pids: int) -> dict[str, Any]:
 # --- Observe --------------------------------------------------------------------------------------------------------
 
 
-def observe(engine: Engine | None, spec: Spec, swarm: Swarm) -> Observed:
-    """Everything there is of the instance in this host's Swarm. Raises ContainerError where this host manages none."""
+def observe(engine: Engine | None, spec: Spec, swarm: Swarm, foretell: bool = False) -> Observed:
+    """Everything there is of the instance in this host's Swarm. Raises ContainerError where this host manages none.
+
+    With `foretell`, a host that is no node of any is a bare one: role container_host makes the Swarm earlier in the same play.
+    """
     state, ca_digest = ports.read_state(spec.directory), digest_of(spec.ca_file)
     if engine is None:
         return Observed(docker=False, state=state, ca_digest=ca_digest)
     own = engine.info().get("Swarm") or {}
+    containers = tuple(sorted(_name(engine, one) for one in engine.ids_of(spec.container)))
+    if foretell and own.get("LocalNodeState") == "inactive":
+        return Observed(docker=False, state=state, ca_digest=ca_digest, containers=containers)
     if not own.get("ControlAvailable"):
         raise ContainerError(
             "this host manages no Docker Swarm; make one (docker swarm init), run this on one of its managers, or use engine docker"
@@ -324,7 +330,7 @@ def observe(engine: Engine | None, spec: Spec, swarm: Swarm) -> Observed:
         state=state,
         ca_digest=ca_digest,
         volume=str((engine.volume(spec.volume) or {}).get("Mountpoint") or "") or None,
-        containers=tuple(sorted(_name(engine, one) for one in engine.ids_of(spec.container))),
+        containers=containers,
         own_id=own.get("NodeID") or "",
         own_address=own.get("NodeAddr") or "",
     )
@@ -378,8 +384,11 @@ def port_of(service: Inspected | None) -> int | None:
 
 
 def upstreams(observed: Observed, port: int | None) -> list[str]:
-    """Where the instance may serve: each node that may run it, with the port. One that is away at the moment comes back."""
-    addresses = sorted(address(one, observed) for one in observed.places)
+    """Where the instance may serve: each node that may run it, with the port. One that is away at the moment comes back.
+
+    A host that was made anew joins as another node, and the one that it was stays in Swarm's list until somebody removes it.
+    """
+    addresses = sorted({address(one, observed) for one in observed.places})
     return [f"{one}:{port}" for one in addresses if one and port]
 
 

@@ -76,7 +76,7 @@ def within(
     engine: Engine | None, spec: Spec, swarm: Swarm, write: bool, patient: bool = True, containers: bool = True
 ) -> tuple[SwarmResult, Mapping[str, Any], Mapping[str, Any]]:
     """The same for a caller who holds the lock of the instance's directory. Not `containers`: those of engine docker are its matter."""
-    observed = observe(engine, spec, swarm)
+    observed = observe(engine, spec, swarm, foretell=not write)
     if not containers:
         observed = replace(observed, containers=())
     held = observed.state
@@ -356,7 +356,7 @@ def withdraw(
 ) -> tuple[SwarmResult, dict[str, Any], dict[str, Any]]:
     """Stop the instance, or remove it, its data on this host only when `purge` says so; with `write` false say what that would take."""
     with ports.locked(spec.directory, spec.container, spec.ready_timeout) if write and os.path.isdir(spec.directory) else nullcontext():
-        observed = observe(engine, spec, swarm)
+        observed = observe(engine, spec, swarm, foretell=not write)
         refuse_containers(spec, observed)
         return _withdraw(engine, spec, swarm, observed, state, purge, write)
 

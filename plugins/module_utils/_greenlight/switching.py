@@ -58,7 +58,7 @@ def to_swarm(
         observed = replace(swarm.observe(engine, spec, how), containers=())
         spec, waiting = _with_its_image(spec, main, observed.service)
         volume = engine.volume(spec.volume)
-        _refuse_other_places(engine, how, volume)
+        _refuse_other_places(engine, how, volume, write)
         target = how.path if how.storage == "shared" else None
         plan = swarm.diff(spec, how, observed, swarm_operations.taken(engine, spec))
         running = [name for name, one in ((spec.container, main), (spec.redis, found.redis)) if container.occupies(one)]
@@ -94,14 +94,18 @@ def to_swarm(
         return result, before, after
 
 
-def _refuse_other_places(engine: Engine, how: Swarm, volume: Mapping[str, Any] | None) -> None:
-    """Uploads are carried into a directory that this host has, or stay in its volume."""
+def _refuse_other_places(engine: Engine, how: Swarm, volume: Mapping[str, Any] | None, write: bool) -> None:
+    """Uploads are carried into a directory that this host has, or stay in its volume.
+
+    In check mode what it is in will do: role instance makes the directory itself just before.
+    """
     if how.storage == "s3" and volume is not None:
         raise ContainerError("uploads are not carried into a bucket; choose swarm.storage 'shared' or 'node'")
     own = str(engine.info().get("Name") or "")
     if how.storage == "node" and how.node != own and volume is not None:
         raise ContainerError(f"its uploads are on this host, {own}, not on swarm.node {how.node}; name this host there")
-    if how.storage == "shared" and not os.path.isdir(str(how.path)):
+    path = str(how.path).rstrip("/")
+    if how.storage == "shared" and not os.path.isdir(path) and (write or not os.path.isdir(os.path.dirname(path))):
         raise ContainerError(f"swarm.path {how.path} is no directory on this host; mount there what all nodes share")
 
 

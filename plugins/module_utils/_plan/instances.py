@@ -263,7 +263,7 @@ class _Look:
         if params["engine"] == "swarm":
             wished = specification(params)
             done, _before, _after = swarm_operations.converge(engine, wished, swarm_options(params, wished), write=False, patient=False)
-            self.known[register] = {"port": done.port, "upstreams": done.upstreams}
+            self.known[register] = {"port": done.port, "upstreams": done.upstreams or ["127.0.0.1:0"]}  # none: no node of a Swarm yet
             return list(done.actions)
         swarm_operations.refuse_services(spec)
         state = ports.read_state(spec.directory)
