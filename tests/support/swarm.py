@@ -24,15 +24,26 @@ from tests.support.roles import apply_role
 NODES = ("host1", "host2")
 
 
+def with_host2(machines: str) -> str:
+    """The lab's hosts.yml with the second container host in it."""
+    line = '        host1: {ansible_host: "{{ lab_name }}-host1"}\n'
+    assert line in machines
+    return machines.replace(line, line + line.replace("host1", "host2"))
+
+
+def one_node_again(lab: RunningLab) -> None:
+    """The second container host gone, and a plain host1 that is in no Swarm."""
+    hosts.remove_host(lab.config, HOSTS["host2"])
+    lab.exec(HOST, ["docker", "swarm", "leave", "--force"])
+    apply_role("container_host", HOST, {"container_host_minimum_memory": 1000})
+
+
 @contextmanager
 def two_nodes(lab: RunningLab, scratch: Path) -> Iterator[None]:
     """host1 with the database, and host2, as role container_host leaves them; a plain host1 again afterwards."""
     lifecycle.up(lab.config, NODES, lambda message: None)
     inventory = scratch / "hosts.yml"
-    line = '        host1: {ansible_host: "{{ lab_name }}-host1"}\n'
-    text = (ansible.INVENTORY / "hosts.yml").read_text()
-    assert line in text
-    inventory.write_text(text.replace(line, line + line.replace("host1", "host2")))
+    inventory.write_text(with_host2((ansible.INVENTORY / "hosts.yml").read_text()))
     variables = {
         "container_host_minimum_memory": 1000,
         "container_host_swarm": list(NODES),
@@ -44,9 +55,7 @@ def two_nodes(lab: RunningLab, scratch: Path) -> Iterator[None]:
             assert done.returncode == 0, done.stdout[-4000:]
         yield
     finally:
-        hosts.remove_host(lab.config, HOSTS["host2"])
-        lab.exec(HOST, ["docker", "swarm", "leave", "--force"])
-        apply_role("container_host", HOST, {"container_host_minimum_memory": 1000})
+        one_node_again(lab)
 
 
 def ready_nodes(lab: RunningLab) -> int:

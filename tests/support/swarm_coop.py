@@ -14,12 +14,11 @@ from pathlib import Path
 
 import yaml
 
-from tests.lab import hosts, lifecycle
-from tests.lab.config import HOSTS, UPLOADS
+from tests.lab import lifecycle
+from tests.lab.config import UPLOADS
 from tests.support import swarm
 from tests.support.ansible import INVENTORY, ROOT
 from tests.support.lab import RunningLab
-from tests.support.roles import apply_role
 
 HOST = "host1"
 INSTANCES = ("sunflower", "sunflower-training", "rosa", "cafe")
@@ -103,9 +102,7 @@ def coop_on_two_nodes(lab: RunningLab, root: Path) -> Iterator[Coop]:
     shutil.copytree(INVENTORY, inventory)
     (root / ".lab").symlink_to(ROOT / ".lab")
     machines = inventory / "hosts.yml"
-    line = '        host1: {ansible_host: "{{ lab_name }}-host1"}\n'
-    assert line in machines.read_text()
-    machines.write_text(machines.read_text().replace(line, line + line.replace("host1", "host2")))
+    machines.write_text(swarm.with_host2(machines.read_text()))
     members = inventory / "members.yml"
     one, two = (f"  {name}:\n    address: {lab.ip(name)}\n" for name in swarm.NODES)
     text = members.read_text().replace(one, one + two).replace("defaults:\n", "defaults:\n  container_host: host1\n", 1)
@@ -118,6 +115,4 @@ def coop_on_two_nodes(lab: RunningLab, root: Path) -> Iterator[Coop]:
     try:
         yield coop
     finally:
-        hosts.remove_host(lab.config, HOSTS["host2"])
-        lab.exec(HOST, ["docker", "swarm", "leave", "--force"])
-        apply_role("container_host", HOST, {"container_host_minimum_memory": 1000})
+        swarm.one_node_again(lab)
