@@ -13,14 +13,13 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.meet.coop.plugins.module_utils._pool.drain import DRAIN_ARGUMENTS
+from ansible_collections.meet.coop.plugins.plugin_utils._waiting import tell
 
 MODULE = "meet.coop.bbb_node_drain"
 PATIENCE = 300
 """Seconds for which the pool host may be out of reach while meetings are waited for, as when it reboots. The node stays out meanwhile."""
-display = Display()
 
 
 class ActionModule(ActionBase):
@@ -48,7 +47,7 @@ class ActionModule(ActionBase):
                 return self._give_up(asked, task_vars, first, result, left, int(waited), options["on_timeout"])
             if left != shown:
                 shown = left
-                _tell(f"{asked['domain']}: {left}; waiting {waited / 60:.0f} of {options['timeout'] / 60:.0f} minutes")
+                tell(f"{asked['domain']}: {left}; waiting {waited / 60:.0f} of {options['timeout'] / 60:.0f} minutes")
             time.sleep(min(options["poll"], max(0.1, options["timeout"] - waited)))
             look = self._look(asked, task_vars)
             if not look.get("failed"):
@@ -59,7 +58,7 @@ class ActionModule(ActionBase):
                 return look
             if fault != look.get("msg"):
                 fault = look.get("msg", "")
-                _tell(f"{asked['domain']}: it stays out of the pool, whose host cannot be asked now: {fault}")
+                tell(f"{asked['domain']}: it stays out of the pool, whose host cannot be asked now: {fault}")
         return {**result, "changed": first["changed"], "diff": first["diff"], "seconds": int(time.monotonic() - begun)}
 
     def _look(self, asked: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
@@ -82,8 +81,3 @@ class ActionModule(ActionBase):
             return {**told, "failed": True, "msg": fault}
         # It is as it was: out of the pool for a while and back.
         return {**told, "changed": False, "diff": {"before": {}, "after": {}}, "postponed": True}
-
-
-def _tell(line: str) -> None:
-    """While it waits: standard output that is no terminal is kept back until the next task begins, which is when the waiting is over."""
-    display.display(line, stderr=True)

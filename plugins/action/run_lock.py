@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.meet.coop.plugins.modules.run_lock import ARGUMENT_SPEC
 from ansible_collections.meet.coop.plugins.plugin_utils import _this_run
+from ansible_collections.meet.coop.plugins.plugin_utils._waiting import tell
 
 MODULE = "meet.coop.run_lock"
 POLL = 2.0
@@ -59,8 +60,7 @@ class ActionModule(ActionBase):
             else:
                 if not told:
                     told = True
-                    # Standard output that is no terminal is kept back until the next task begins, which is when the waiting is over.
-                    display.display(f"{name}: waiting for {result['by']}, which has it since {_clock(result['since'])}", stderr=True)
+                    tell(f"{name}: waiting for {result['by']}, which has it since {_clock(result['since'])}")
                 time.sleep(POLL)
                 result = self._look(asked, variables)
         return result
