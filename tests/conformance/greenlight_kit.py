@@ -398,7 +398,7 @@ class Client:
             connection.close()
         for line in answer.all("set-cookie"):
             name, _other, value = line.split(";")[0].partition("=")
-            if value and "1970" not in line:
+            if value:  # Rails takes one back with an empty value.
                 self.cookies[name] = value
             else:
                 self.cookies.pop(name, None)

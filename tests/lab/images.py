@@ -57,6 +57,7 @@ ln -sf /dev/null /etc/systemd/system/systemd-remount-fs.service
 for unit in {' '.join(MASKED_UNITS)}; do ln -sf /dev/null "/etc/systemd/system/$unit"; done
 mkdir -p /etc/systemd/journald.conf.d /var/cache/module-code
 echo 'import lab_module_code' > /usr/lib/python3/dist-packages/lab_module_code.pth
+python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3/dist-packages/lab_module_code.py
 printf '[Journal]\\nStorage=volatile\\nRuntimeMaxUse=64M\\n' > /etc/systemd/journald.conf.d/lab.conf
 update-ca-certificates >/dev/null 2>&1
 apt-get clean
