@@ -150,7 +150,7 @@ def forget(instances: Sequence[str]) -> None:
     statements = [f"drop database if exists greenlight_{name} with (force);" for name in instances]
     statements += [f"drop role if exists greenlight_{name};" for name in instances]
     script = f"""
-        docker rm -f {" ".join(f"greenlight-{name} greenlight-{name}-redis" for name in instances)}
+        echo {" ".join(f"greenlight-{name} greenlight-{name}-redis" for name in instances)} | xargs -n 8 -P 8 docker rm -f
         docker network rm {" ".join(f"greenlight-{name}" for name in instances)}
         docker volume rm {" ".join(f"greenlight-{name}-storage" for name in instances)}
         cd /var/lib/meet-coop

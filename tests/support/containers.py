@@ -221,6 +221,15 @@ class Instance:
         assert done.returncode == 0, done
         return len(done.stdout.split())
 
+    def there(self) -> bool:
+        """Whether anything of it is on the host, be it left by a test that was killed."""
+        kinds = ("ps -a", "network ls", "volume ls")
+        script = "; ".join(f"docker {kind} -q --filter name={self.container}" for kind in kinds)
+        script += f"; ls -d {STATE}/{self.name} 2>/dev/null"
+        script += f"; psql -U postgres -Atc \"SELECT 1 FROM pg_roles WHERE rolname = '{self.database}'\""
+        script += f"; psql -U postgres -Atc \"SELECT 1 FROM pg_database WHERE datname = '{self.database}'\""
+        return self.on_host(script).strip() != ""
+
     def remove(self) -> None:
         self.run(state="absent", purge=True)
         self.run_module(HOST, "meet.coop.greenlight_database", {"name": self.database, "state": "absent"})
@@ -235,7 +244,8 @@ def brought_up(build: Callable[[str, tuple[int, int]], Made], first_port: int) -
     def make(name: str) -> Made:
         first = first_port + 10 * len(made)
         instance = build(name, (first, first + 9))
-        instance.remove()
+        if instance.there():
+            instance.remove()
         made.append(instance)
         instance.provide_database()
         return instance
@@ -244,7 +254,8 @@ def brought_up(build: Callable[[str, tuple[int, int]], Made], first_port: int) -
         yield make
     finally:
         for instance in made:
-            instance.remove()
+            if instance.there():
+                instance.remove()
 
 
 class Background:

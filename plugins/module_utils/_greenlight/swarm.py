@@ -35,6 +35,7 @@ from ansible_collections.meet.coop.plugins.module_utils._greenlight.instance imp
     LOG_OPTIONS,
     MANAGER,
     REDIS_COMMAND,
+    REDIS_UID,
     STOP_SECONDS,
     STORAGE,
     Spec,
@@ -245,10 +246,10 @@ def redis_service(spec: Spec, swarm: Swarm, replicas: int = 1) -> dict[str, Any]
     body["TaskTemplate"]["ContainerSpec"] |= {
         "Image": spec.redis_image,
         "Command": ["sh", "-c", REDIS_START.format(maxmemory=f"{spec.redis_memory * 2 // 3 // 1024}kb")],
-        "User": "999:999",
+        "User": f"{REDIS_UID}:{REDIS_UID}",
         "ReadOnly": True,
         "Mounts": [{"Type": "tmpfs", "Target": "/data", "TmpfsOptions": {"SizeBytes": 1024**2}}],
-        "Secrets": [_secret(name, PASSWORD_FILE, "999")],
+        "Secrets": [_secret(name, PASSWORD_FILE, str(REDIS_UID))],
         # Swarm tells nobody of it before the first good answer, and Greenlight waits for that.
         "Healthcheck": _health(["CMD-SHELL", REDIS_HEALTH], 10, 5, 10),
     }
