@@ -25,6 +25,7 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._smtp import check
 from ansible_collections.meet.coop.plugins.modules.statement_mail import ARGUMENT_SPEC
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.mailing import MailTask
+from ansible_collections.meet.coop.plugins.plugin_utils._mailing import Outbox
 from tests.support import ansible, example_year
 
 from .year import MONTHS, Year
@@ -211,17 +212,17 @@ def test_a_killed_run_sends_again_with_the_same_name(year, post):
     """Killed for real after the server took the third mail and before that was written down."""
     program = f"""
 import os, signal, sys
-from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.mailing import MailTask
+from ansible_collections.meet.coop.plugins.plugin_utils._mailing import Outbox
 from tests.unit.cooperative.test_mailing import Year, run
 import pathlib
-plain, count = MailTask.note, 0
+plain, count = Outbox.note, 0
 def note(self, letter, state, said=""):
     global count
     count += state == "sent"
     if count == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     plain(self, letter, state, said)
-MailTask.note = note
+Outbox.note = note
 year = Year.__new__(Year)
 year.path = pathlib.Path({str(year.path)!r})
 run(year, {post.port})
@@ -239,9 +240,8 @@ run(year, {post.port})
 
 
 def test_two_runs_at_once_send_once(year, post):
-    held = MailTask.__new__(MailTask)
-    held.folder = str(year.money)
-    with held.alone(), pytest.raises(CoopError, match="another run is sending these statements"):
+    held = Outbox(str(year.money / "mailed/2025-03"), [str(year.money / "mailed/.lock")], {}, None, 5, "meet.coop", "2025-04-08")
+    with held.alone(), pytest.raises(CoopError, match="another run is sending these mails"):
         run(year, post.port)
     assert post.taken == []
     assert outcomes(run(year, post.port)) == dict.fromkeys(ADDRESSES, "sent")
