@@ -85,7 +85,7 @@ class PageMailTask:
         """A mail to each whom a page is for, as it is now."""
         said = pages.catalogue(pages.nearest(page["language"])).gettext
         name, contact = self.cooperative["name"], self.cooperative["contact"]
-        file = f"{self.cooperative['id']}-{page['id'] if self.kind == 'welcome' else f'{self.period}-' + page['id']}.html"
+        file = f"{self.cooperative['id']}-{'welcome' if self.kind == 'welcome' else self.period}-{page['id']}.html"
         # In check mode the page need not be there yet.
         files = ((file, b"" if check_mode else _content(page["path"])),)
         asking = said("Questions: %(name)s, %(email)s") % {"name": contact["name"], "email": contact["email"]}

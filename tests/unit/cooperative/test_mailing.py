@@ -6,20 +6,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import email
-import email.policy
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from email.message import EmailMessage
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._smtp import check
@@ -27,72 +21,21 @@ from ansible_collections.meet.coop.plugins.modules.statement_mail import ARGUMEN
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.mailing import MailTask
 from ansible_collections.meet.coop.plugins.plugin_utils._mailing import Outbox
 from tests.support import ansible, example_year
+from tests.support.post import SECRET, Post, serving, smtp
 
 from .year import MONTHS, Year
 
 # The library warns of a login without TLS. Nothing leaves loopback here; TLS is what module smtp_check is tested for.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
-SECRET = "correct-horse-battery"
 ADDRESSES = [
     "ada@clover.example", "ana@sunflower.example", "eli@daisy.example", "lin@birch.example", "mo@agaric.example", "rosa@rosa.example",
 ]  # fmt: skip
 
 
-class Post:
-    """A mail server's will: what it refuses, after how many mails it goes away, and what it has taken."""
-
-    def __init__(self) -> None:
-        self.taken: list[EmailMessage] = []
-        self.tried: list[str] = []
-        self.refuses: set[str] = set()
-        self.dies_at: int | None = None
-        self.port = 0
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        self.tried.append(address)
-        if self.dies_at == len(self.tried):
-            server.transport.abort()
-            return "421 4.3.2 going away"
-        if address in self.refuses:
-            return f"550 5.1.1 <{address}>: no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 2.1.5 Ok"
-
-    async def handle_DATA(self, server, session, envelope):
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert [message["To"]] == envelope.rcpt_tos and session.auth_data == "relay"
-        # Not every server takes eight bits.
-        assert envelope.content.isascii()
-        self.taken.append(message)
-        return "250 2.0.0 Ok"
-
-    @property
-    def addresses(self) -> list[str]:
-        return sorted(str(message["To"]) for message in self.taken)
-
-
-def authenticate(server, session, envelope, mechanism, data):
-    good = isinstance(data, LoginPassword) and data.password == SECRET.encode()
-    return AuthResult(success=good, auth_data="relay") if good else AuthResult(success=False, handled=False)
-
-
 @pytest.fixture
 def post() -> Iterator[Post]:
-    found = Post()
-    loop = asyncio.new_event_loop()
-
-    def session() -> SMTP:
-        return SMTP(found, hostname="mail.meet.example", authenticator=authenticate, auth_required=True, auth_require_tls=False, loop=loop)
-
-    server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
-    found.port = server.sockets[0].getsockname()[1]
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield found
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    server.close()
-    loop.close()
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +53,6 @@ def year(closed, tmp_path) -> Year:
     found.path, found.money = tmp_path / "coop", tmp_path / "coop" / "money"
     subprocess.run(["cp", "-a", str(closed.path), str(found.path)], check=True)
     return found
-
-
-def smtp(port: int, **given) -> dict:
-    account = {name: option.get("default") for name, option in ARGUMENT_SPEC["smtp"]["options"].items()}
-    return {
-        **account, "server": "127.0.0.1", "port": port, "security": "none", "auth": "plain", "username": "relay", "password": SECRET,
-        "sender_email": "treasurer@meet.example", **given,
-    }  # fmt: skip
 
 
 def run(year: Year, port: int, check: bool = False, account: dict | None = None, **given) -> dict:

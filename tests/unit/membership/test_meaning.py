@@ -210,7 +210,7 @@ def test_mailing_needs_a_whole_account_of_the_cooperatives_own() -> None:
     ]
     # Nothing is mailed: half an account in the defaults is for services to complete.
     assert built(changed(cooperative__mailing={"welcome": False}, defaults__smtp=relay, services={})).cooperative["smtp"] is None
-    assert "write month" in " ".join(lines(changed(cooperative__mailing={"pages": "moth"}, cooperative__smtp=RELAY)))
+    assert "did you mean month?" in " ".join(lines(changed(cooperative__mailing={"pages": "moth"}, cooperative__smtp=RELAY)))
 
 
 def test_no_mail_on_purpose() -> None:
