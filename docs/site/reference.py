@@ -37,9 +37,13 @@ def anchors(schema: Schema) -> list[str]:
 
 def _sections(schema: Schema) -> Iterator[str]:
     written: dict[str, tuple[str, ...]] = {}
-    # Defaults last: what they may hold is described where it belongs, at the services.
-    for name, part in sorted(schema["properties"].items(), key=lambda entry: entry[0] == "defaults"):
-        yield from _field(schema, (name,), part, name in schema.get("required", ()), written)
+    # What is shared is described where it belongs, at members and services: the co-operative links to it, and so do the defaults, the last.
+    parts = sorted(schema["properties"].items(), key=lambda entry: entry[0] == "defaults")
+    made: dict[str, list[str]] = {}
+    for name, part in sorted(parts, key=lambda entry: entry[0] in ("cooperative", "defaults")):
+        made[name] = list(_field(schema, (name,), part, name in schema.get("required", ()), written))
+    for name, _part in parts:
+        yield from made[name]
     for pattern, part in schema.get("patternProperties", {}).items():
         yield from _field(schema, (f"{pattern.removeprefix('^')}…",), part, False, written)
 

@@ -16,7 +16,8 @@ description:
     C(on_<container host>) and C(container_hosts); in group names C(-) and C(.) become C(_). Members without a service have a group too."
   - "A BigBlueButton server of a service's own that has an C(address) is a host too, in the group C(dedicated_servers), with the variables
     that role C(bbb_node) reads. The host that runs its balancer is in the group C(dedicated_balancers)."
-  - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative)."
+  - "Variables of each service: C(coop_service) (what it is, all defaults filled in), C(coop_owner) (whose it is) and C(coop_cooperative),
+    which all other hosts have too: those of the last inventory source, where several describe a co-operative."
   - "Variables of each container host: C(coop_address) and C(coop_address6), the addresses that names of its instances lead to."
   - All hosts have C(coop_written), the folder C(written) beside the (first) membership file, where roles write pages and receipts unless
     told otherwise. Set it in C(group_vars/all) to have them elsewhere.
@@ -260,6 +261,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         connections = {name: self._container_host(name, host, path) for name, host in membership["container_hosts"].items()}
 
         cooperative = as_data(membership["cooperative"])
+        # For plays that work on the controller.
+        inventory.set_variable("all", "coop_cooperative", cooperative)
         owners = {owner["id"]: as_data(owner) for owner in membership["owners"]}
         for service in membership["services"]:
             service_id = service["id"]

@@ -14,8 +14,8 @@ description:
     valid, what verification tried (mail among it), when it was last backed up and a restore was last proved, the limits and who decided
     them, the use of the last months, what maintenance is planned, and who looks after it and how to reach them.
   - Depends on the files and on O(at), on nothing else. The pages hold no time of their making, and no secret.
-  - Files and a folder that is made can be read by their owner alone. They are handed over by people or by mail, and served by nobody;
-    docs/pages.md says why.
+  - Files and a folder that is made can be read by their owner alone. They are handed over by people or by mail (M(meet.coop.page_mail)),
+    and served by nobody; docs/pages.md says why.
   - Works on the controller, as an action plugin. The host the task runs for is not used.
 author: The meet.coop members (@meet-coop)
 extends_documentation_fragment:
@@ -72,6 +72,7 @@ options:
     elements: str
     default: []
 seealso:
+  - module: meet.coop.page_mail
   - module: meet.coop.status_page
   - module: meet.coop.greenlight_verify
 """
@@ -102,6 +103,9 @@ pages:
     owner:
       description: Id of the member or client.
       type: str
+    title:
+      description: Name of the member or client.
+      type: str
     language:
       description: Language of the page.
       type: str
@@ -112,6 +116,9 @@ pages:
       description: Mail addresses of its coordinators, else of its first contact.
       type: list
       elements: str
+    verified:
+      description: Whether there is a receipt of one of its services, so that the page has something to say.
+      type: bool
 files:
   description: Files that were written or removed, or would be.
   returned: success

@@ -81,6 +81,7 @@ options:
     default: []
 seealso:
   - module: meet.coop.member_page
+  - module: meet.coop.page_mail
 """
 
 EXAMPLES = r"""
@@ -98,6 +99,35 @@ language:
   returned: success
   type: str
   sample: ca
+page:
+  description: The page as the option O(meet.coop.page_mail#module:pages) takes it.
+  returned: success, unless O(farewell)
+  type: dict
+  contains:
+    id:
+      description: Id of the service.
+      type: str
+    title:
+      description: Title of the service.
+      type: str
+    language:
+      description: Language of the page.
+      type: str
+    path:
+      description: Where it is.
+      type: str
+    for:
+      description: Mail addresses of its owner's coordinators, else of the first contact.
+      type: list
+      elements: str
+    verified:
+      description: Whether O(checks) have passed. Own names that are not ready do not count.
+      type: bool
+    about:
+      description:
+        - Changes when something changes that a coordinator has to be told of. Outcomes of checks and the day of the last proved restore
+          are none of that.
+      type: str
 files:
   description: The file, if it was written or would be.
   returned: success

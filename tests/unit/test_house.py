@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import ansible.release
 import pytest
 import yaml
 
@@ -24,6 +25,13 @@ HEADER = "SPDX-License-Identifier: GPL-3.0-or-later"
 
 def load(path: pathlib.Path) -> Any:
     return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def test_sanity_knows_each_core_that_is_let_in() -> None:
+    """C(./dev test sanity-all) goes by these files: from the oldest core of meta/runtime.yml to the one that is here, without a gap."""
+    cores = sorted(int(path.stem.rpartition(".")[2]) for path in (ROOT / "tests" / "sanity").glob("ignore-2.*.txt"))
+    oldest = re.fullmatch(r">=2\.(\d+)\.0", load(ROOT / "meta" / "runtime.yml")["requires_ansible"])
+    assert oldest and cores == list(range(int(oldest[1]), max(int(ansible.release.__version__.split(".")[1]), *cores) + 1))
 
 
 @pytest.mark.parametrize("role", ROLES)

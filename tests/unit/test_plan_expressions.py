@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
+from ansible.release import __version__ as core
 from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
@@ -118,6 +119,7 @@ instance_ca_file: "{{ '/etc/ca.pem' if inventory_hostname != 'logo' else '' }}"
 instance_environment: {LOG_LEVEL: "{{ 'debug' }}"}
 instance_redis_image: redis:8
 """
+OLD = tuple(map(int, core.split(".")[:2])) < (2, 19)
 
 
 class Stub:
@@ -186,9 +188,20 @@ def test_every_task_is_evaluated_as_ansible_does(desk: Desk, service: str) -> No
             continue
         if step.module.endswith(("debug", "greenlight_image", "move_record")):
             continue
-        assert plain(layered.render(step.arguments)) == by_ansible(desk, layered, step.arguments), step.name
+        assert as_read(plain(layered.render(step.arguments))) == as_read(by_ansible(desk, layered, step.arguments)), step.name
         compared += 1
     assert compared >= {"halted": 4, "gone": 4, "sold": 2}.get(service, 8)
+
+
+def as_read(value: Any) -> Any:
+    """What a module makes of arguments: with ansible-core 2.18 numbers and nothing come out of a template as texts, until it reads them."""
+    if not OLD:
+        return value
+    if isinstance(value, dict):
+        return {key: as_read(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [as_read(entry) for entry in value]
+    return "" if value is None else str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _trusted(source: str) -> str:

@@ -53,12 +53,14 @@ class NotReady(CoopError):
 class Container(Protocol):
     """What is asked of a container while waiting for it."""
 
-    def inspect(self) -> dict[str, Any]: ...
+    def inspect(self) -> dict[str, Any]:
+        """What the engine says of it."""
 
     def run(self, argv: list[str]) -> tuple[int | None, str]:
         """Exit code (None: it could not be run or did not end) and output of a command inside."""
 
-    def log(self) -> str: ...
+    def log(self) -> str:
+        """What it wrote last."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .errors import MembershipError, Problem
 from .names import balancer_domain, hostname, inside, light, server_host
 from .reader import Map, Seq, files_of, merge, parse, read_text
 from .register import Record, Reference, record, records, references
-from .rules import check_meaning, default_layers, host_of, layers, mapping, smtp_layers
+from .rules import check_meaning, default_layers, host_of, layers, mailing, mapping, own_smtp_layers, smtp_layers
 from .shape import check_shape
 
 
@@ -174,7 +174,7 @@ class _Normaliser:
             "hostname": names[0],
             "hostnames": [*names, *former],
             "image": self.first(found, "image", None),
-            "smtp": self.smtp(service_id, title, names[0]),
+            "smtp": self.smtp(smtp_layers(self.root, service_id), title, names[0]),
             "mail_records": [],
             "mail_records_offered": [],
             "accounts": {
@@ -344,11 +344,12 @@ class _Normaliser:
             return {"container_host": None, "address": None, "address6": None}
         return {"container_host": host, "address": self.hosts[host]["address"], "address6": _canonical(self.hosts[host].get("address6"))}
 
-    def smtp(self, service_id: str, title: str, own_name: str) -> dict[str, Any] | None:
-        found = [layer for _path, layer in smtp_layers(self.root, service_id)]
-        if not found:
+    @staticmethod
+    def smtp(layered: Sequence[tuple[Any, dict[str, Any]]], title: str, own_name: str) -> dict[str, Any] | None:
+        """The account that SMTP mappings make up, the strongest first; None without any, and without an address that mails come from."""
+        account = _overlaid([layer for _path, layer in layered], {})
+        if "sender_email" not in account:
             return None
-        account = _overlaid(found, {})
         security = account.get("security", "starttls")
         username = account.get("username")
         return {
@@ -438,6 +439,8 @@ def _normalise(root: Map, warnings: list[Problem], today: datetime.date) -> Memb
             "domain": normaliser.domain,
             "decisions": raw.get("decisions"),
             "contact": {"name": raw["contact"]["name"], "email": raw["contact"]["email"]},
+            "smtp": normaliser.smtp(own_smtp_layers(root), raw["name"], normaliser.domain),
+            "mailing": mailing(root),
         },
         container_hosts={
             name: {

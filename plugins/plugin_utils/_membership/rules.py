@@ -14,7 +14,7 @@ import datetime
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils import _age
@@ -67,12 +67,22 @@ def layers(root: dict[str, Any], service_id: str) -> Iterator[tuple[Path, dict[s
 
 
 def smtp_layers(root: dict[str, Any], service_id: str) -> list[tuple[Path, dict[str, Any]]]:
-    """The SMTP mappings that make up a service's account, strongest first: down to the first that names a server.
+    """The SMTP mappings that make up a service's account, strongest first. Empty: no mail."""
+    return _account_layers(layers(root, service_id))
 
-    So one co-operative's password never goes to another's server. Empty: no mail.
+
+def own_smtp_layers(root: dict[str, Any]) -> list[tuple[Path, dict[str, Any]]]:
+    """The SMTP mappings that make up the co-operative's own account, strongest first. Empty: it has none."""
+    return _account_layers([(("cooperative",), mapping(root.get("cooperative"))), *default_layers(root, None)])
+
+
+def _account_layers(places: Iterable[tuple[Path, dict[str, Any]]]) -> list[tuple[Path, dict[str, Any]]]:
+    """The SMTP mappings of these places, down to the first that names a server.
+
+    So one co-operative's password never goes to another's server.
     """
     found: list[tuple[Path, dict[str, Any]]] = []
-    for path, layer in layers(root, service_id):
+    for path, layer in places:
         if "smtp" not in layer:
             continue
         if layer["smtp"] is None:
@@ -82,6 +92,12 @@ def smtp_layers(root: dict[str, Any], service_id: str) -> list[tuple[Path, dict[
         if "server" in smtp:
             break
     return found
+
+
+def mailing(root: dict[str, Any]) -> dict[str, Any]:
+    """What the co-operative mails to contacts: whether C(welcome) packs, and every C(pages) the pages of members (None: never)."""
+    stated = mapping(mapping(root.get("cooperative")).get("mailing"))
+    return {"welcome": stated.get("welcome", False), "pages": stated.get("pages")}
 
 
 AUTO = "auto"
@@ -178,6 +194,17 @@ class Checker:
     def check_cooperative(self) -> None:
         self.check_host_name(("cooperative", "domain"), self.cooperative.get("domain"))
         self.check_vat(("cooperative",), self.cooperative)
+        path, smtp = ("cooperative", "smtp"), mapping(self.cooperative.get("smtp"))
+        self.check_smtp_names(path, smtp)
+        if "dns" in smtp:
+            self.bad((*path, "dns"), "is for accounts that services send with; remove it, and make these records yourselves")
+        mailed = [key for key, value in mailing(self.root).items() if value]
+        found = own_smtp_layers(self.root)
+        if mailed and not found:
+            advice = "write the account it goes out through as smtp: below cooperative, with server: and sender_email:"
+            self.bad(("cooperative", "mailing", mailed[0]), f"needs a mail account; {advice}")
+        elif smtp or mailed:
+            self.check_account(path, found)
 
     def check_defaults(self) -> None:
         for tier in (*defaults.TIERS, None):
@@ -878,10 +905,13 @@ class Checker:
                     "is empty; write the account, or smtp: null for no mail at all, or remove the line to use defaults.smtp",
                 )
             return
+        self.check_account(found[0][0], found)
+
+    def check_account(self, place: Path, found: Sequence[tuple[Path, dict[str, Any]]]) -> None:
+        """What can be said about an account as a whole, made up of SMTP mappings; what is missing is missed at C(place)."""
         smtp: dict[str, Any] = {}
         for _place, layer in reversed(found):
             smtp.update(layer)
-        place = found[0][0]
         if "server" not in smtp:
             self.bad(
                 (*place, "server"),

@@ -194,12 +194,13 @@ class Variables(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name in self._rendered:
             return self._rendered[name]
+        # First, since ansible-core 2.18 has a variable called omit.
+        if name in self._functions:
+            return self._functions[name](self)
         for layer in self._layers:
             if name in layer:
                 break
         else:
-            if name in self._functions:
-                return self._functions[name](self)
             raise KeyError(name)
         if name in self._open:
             raise Unrenderable(f"variable {name} refers to itself")

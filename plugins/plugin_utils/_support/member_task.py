@@ -17,6 +17,7 @@ from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative import usage
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.decisions import DecisionTask
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.ledger import Period, Usage
+from ansible_collections.meet.coop.plugins.plugin_utils._mailing import recipients
 from ansible_collections.meet.coop.plugins.plugin_utils._membership import model
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import MembershipError, Problem, show
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.names import day
@@ -27,7 +28,7 @@ from .files import beside, instant, option_instant, zulu
 from .notices import Maintenance, Words, read_maintenance
 from .status import Receipt, Seen, read_receipts, services
 from .status_task import listed, time_zone
-from .welcome_task import LIMITS
+from .welcome_task import COORDINATORS, LIMITS
 
 _PAGE = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\.html\Z")
 _METRIC = re.compile(r"peak_")
@@ -88,6 +89,7 @@ class MemberTask:
         wanted: dict[str, str] = {}
         kept: set[str] = set()
         languages: dict[str, str] = {}
+        known: set[str] = set()
         for owner_id, owner in membership.owners.items():
             its = [one for one in seen if owner_id in (membership.services[one.id]["member"], membership.services[one.id]["client"])]
             if not its:
@@ -98,6 +100,8 @@ class MemberTask:
             languages[owner_id] = pages.nearest(
                 owner["language"] or membership.services[its[0].id]["branding"]["language"],
             )
+            if any(one.checked for one in its):
+                known.add(owner_id)
             shown = [self.service(register, one, receipts.get(one.id), decisions, use) for one in its]
             text = self.page(languages[owner_id], membership, owner, shown, [one for one in planned if _touches(one, its)])
             wanted[os.path.join(self.params["directory"], f"{owner_id}.html")] = text
@@ -109,10 +113,11 @@ class MemberTask:
             "pages": [
                 {
                     "owner": owner_id,
+                    "title": membership.owners[owner_id]["name"],
                     "language": language,
                     "path": os.path.join(self.params["directory"], f"{owner_id}.html"),
-                    "for": [one["email"] for one in membership.owners[owner_id]["contacts"] if one["role"] == "coordinator"]
-                    or [membership.owners[owner_id]["contacts"][0]["email"]],
+                    "for": recipients(membership.owners[owner_id]["contacts"], COORDINATORS),
+                    "verified": owner_id in known,
                 }
                 for owner_id, language in languages.items()
             ],

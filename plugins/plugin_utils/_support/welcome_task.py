@@ -10,15 +10,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
+from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.files import digest
+from ansible_collections.meet.coop.plugins.plugin_utils._mailing import recipients
 from ansible_collections.meet.coop.plugins.plugin_utils._membership.errors import show
 
 from . import outputs, pages
 
+COORDINATORS = ("coordinator",)
+"""Roles of the contacts that pages are for; where nobody has one, the first contact."""
+
 LIMITS = ("rooms_per_account", "meeting_minutes", "participants")
 """Limits in the order in which pages show them."""
 _SERVICE = ("id", "title", "tier", "limits", "accounts", "branding", "hostnames", "record", "own_domains")
-_OWNER = ("id", "support", "sold_by")
+_OWNER = ("id", "support", "sold_by", "contacts")
 _COOPERATIVE = ("name", "contact")
+_PASSING = ("checks", "restore_proved_on", "accent", "open_questions")
+"""What a page shows that no coordinator has to be told of again when it changes."""
 
 
 class WelcomeTask:
@@ -39,8 +46,27 @@ class WelcomeTask:
         service, owner = self.params["service"], self.params["owner"]
         language = pages.nearest(owner.get("language") or service["branding"]["language"])
         values = self.farewell() if self.params["farewell"] else self.welcome()
-        text = pages.render("farewell" if self.params["farewell"] else "welcome", language, {**self.common(), **values})
-        return {**outputs.bring({self.params["path"]: text}, check_mode), "language": language}
+        values = {**self.common(), **values}
+        text = pages.render("farewell" if self.params["farewell"] else "welcome", language, values)
+        page = {} if self.params["farewell"] else {"page": self.page(language, values)}
+        return {**outputs.bring({self.params["path"]: text}, check_mode), "language": language, **page}
+
+    def page(self, language: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The page as page_mail takes it."""
+        lasting = {key: value for key, value in values.items() if key not in _PASSING}
+        # Of names that are not ready what is to be done counts, not what was found this time.
+        lasting["to_do"] = [
+            [one["name"], one["create"], one["remove"]] for one in values["open_questions"] if one["create"] or one["remove"]
+        ]
+        return {
+            "id": self.params["service"]["id"],
+            "title": values["title"],
+            "language": language,
+            "path": self.params["path"],
+            "for": recipients(self.params["owner"]["contacts"], COORDINATORS),
+            "verified": verified(self.params["checks"]),
+            "about": digest(lasting),
+        }
 
     def common(self) -> dict[str, Any]:
         """What both pages say."""
@@ -99,6 +125,11 @@ class WelcomeTask:
             "support": support if support and support["producer"] != owner["id"] else None,
             "sold_by": owner["sold_by"],
         }
+
+
+def verified(checks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a service was seen to work. While own names are not ready it does, under the co-operative's."""
+    return bool(checks) and all(one.get("result") in ("ok", "skipped") or one.get("check") == "domains" for one in checks)
 
 
 def _records(found: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

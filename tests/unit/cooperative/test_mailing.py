@@ -6,92 +6,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import email
-import email.policy
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from email.message import EmailMessage
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from ansible_collections.meet.coop.plugins.module_utils._errors import CoopError
 from ansible_collections.meet.coop.plugins.module_utils._smtp import check
 from ansible_collections.meet.coop.plugins.modules.statement_mail import ARGUMENT_SPEC
 from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.mailing import MailTask
+from ansible_collections.meet.coop.plugins.plugin_utils._mailing import Outbox
 from tests.support import ansible, example_year
+from tests.support.post import SECRET, Post, serving, smtp
 
 from .year import MONTHS, Year
 
 # The library warns of a login without TLS. Nothing leaves loopback here; TLS is what module smtp_check is tested for.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
-SECRET = "correct-horse-battery"
 ADDRESSES = [
     "ada@clover.example", "ana@sunflower.example", "eli@daisy.example", "lin@birch.example", "mo@agaric.example", "rosa@rosa.example",
 ]  # fmt: skip
 
 
-class Post:
-    """A mail server's will: what it refuses, after how many mails it goes away, and what it has taken."""
-
-    def __init__(self) -> None:
-        self.taken: list[EmailMessage] = []
-        self.tried: list[str] = []
-        self.refuses: set[str] = set()
-        self.dies_at: int | None = None
-        self.port = 0
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        self.tried.append(address)
-        if self.dies_at == len(self.tried):
-            server.transport.abort()
-            return "421 4.3.2 going away"
-        if address in self.refuses:
-            return f"550 5.1.1 <{address}>: no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 2.1.5 Ok"
-
-    async def handle_DATA(self, server, session, envelope):
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert [message["To"]] == envelope.rcpt_tos and session.auth_data == "relay"
-        # Not every server takes eight bits.
-        assert envelope.content.isascii()
-        self.taken.append(message)
-        return "250 2.0.0 Ok"
-
-    @property
-    def addresses(self) -> list[str]:
-        return sorted(str(message["To"]) for message in self.taken)
-
-
-def authenticate(server, session, envelope, mechanism, data):
-    good = isinstance(data, LoginPassword) and data.password == SECRET.encode()
-    return AuthResult(success=good, auth_data="relay") if good else AuthResult(success=False, handled=False)
-
-
 @pytest.fixture
 def post() -> Iterator[Post]:
-    found = Post()
-    loop = asyncio.new_event_loop()
-
-    def session() -> SMTP:
-        return SMTP(found, hostname="mail.meet.example", authenticator=authenticate, auth_required=True, auth_require_tls=False, loop=loop)
-
-    server = loop.run_until_complete(loop.create_server(session, "127.0.0.1", 0))
-    found.port = server.sockets[0].getsockname()[1]
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield found
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    server.close()
-    loop.close()
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -109,14 +53,6 @@ def year(closed, tmp_path) -> Year:
     found.path, found.money = tmp_path / "coop", tmp_path / "coop" / "money"
     subprocess.run(["cp", "-a", str(closed.path), str(found.path)], check=True)
     return found
-
-
-def smtp(port: int, **given) -> dict:
-    account = {name: option.get("default") for name, option in ARGUMENT_SPEC["smtp"]["options"].items()}
-    return {
-        **account, "server": "127.0.0.1", "port": port, "security": "none", "auth": "plain", "username": "relay", "password": SECRET,
-        "sender_email": "treasurer@meet.example", **given,
-    }  # fmt: skip
 
 
 def run(year: Year, port: int, check: bool = False, account: dict | None = None, **given) -> dict:
@@ -211,17 +147,17 @@ def test_a_killed_run_sends_again_with_the_same_name(year, post):
     """Killed for real after the server took the third mail and before that was written down."""
     program = f"""
 import os, signal, sys
-from ansible_collections.meet.coop.plugins.plugin_utils._cooperative.mailing import MailTask
+from ansible_collections.meet.coop.plugins.plugin_utils._mailing import Outbox
 from tests.unit.cooperative.test_mailing import Year, run
 import pathlib
-plain, count = MailTask.note, 0
+plain, count = Outbox.note, 0
 def note(self, letter, state, said=""):
     global count
     count += state == "sent"
     if count == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     plain(self, letter, state, said)
-MailTask.note = note
+Outbox.note = note
 year = Year.__new__(Year)
 year.path = pathlib.Path({str(year.path)!r})
 run(year, {post.port})
@@ -239,9 +175,8 @@ run(year, {post.port})
 
 
 def test_two_runs_at_once_send_once(year, post):
-    held = MailTask.__new__(MailTask)
-    held.folder = str(year.money)
-    with held.alone(), pytest.raises(CoopError, match="another run is sending these statements"):
+    held = Outbox(str(year.money / "mailed/2025-03"), [str(year.money / "mailed/.lock")], {}, None, 5, "meet.coop", "2025-04-08")
+    with held.alone(), pytest.raises(CoopError, match="another run is sending these mails"):
         run(year, post.port)
     assert post.taken == []
     assert outcomes(run(year, post.port)) == dict.fromkeys(ADDRESSES, "sent")

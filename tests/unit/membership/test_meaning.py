@@ -101,6 +101,8 @@ def test_owner_and_cooperative() -> None:
         "domain": "meet.example",
         "decisions": None,
         "contact": {"name": "Office", "email": "office@meet.example"},
+        "smtp": None,
+        "mailing": {"welcome": False, "pages": None},
     }
 
 
@@ -177,6 +179,38 @@ def test_the_relays_password_never_goes_to_another_server() -> None:
         "sender_name": "Rosa",
         "helo_domain": "rosa.meet.example",
     }
+
+
+def test_the_cooperatives_own_account_and_what_it_mails() -> None:
+    found = built(changed(defaults__smtp=RELAY, cooperative__mailing={"welcome": True, "pages": "month"})).cooperative
+    assert found["mailing"] == {"welcome": True, "pages": "month"}
+    assert found["smtp"] == {
+        **RELAY, "security": "starttls", "auth": "plain", "sender_name": "meet.coop", "helo_domain": "meet.example",
+    }  # fmt: skip
+    own = {"server": "smtp.office.example", "sender_email": "office@meet.example", "sender_name": "Office"}
+    found = built(changed(defaults__smtp=RELAY, cooperative__smtp=own)).cooperative
+    assert (found["smtp"]["server"], found["smtp"]["username"], found["smtp"]["sender_name"]) == ("smtp.office.example", None, "Office")
+
+
+def test_mailing_needs_a_whole_account_of_the_cooperatives_own() -> None:
+    assert lines(changed(cooperative__mailing={"welcome": True})) == [
+        "cooperative, field mailing.welcome: needs a mail account; write the account it goes out through as smtp: below cooperative, "
+        "with server: and sender_email:"
+    ]
+    assert lines(changed(cooperative__mailing={"pages": "week"}, cooperative__smtp={"server": "smtp.office.example"})) == [
+        "cooperative, field smtp.sender_email: is missing; write the address mails come from, such as meet@sunflower.example"
+    ]
+    relay = {name: value for name, value in RELAY.items() if name != "sender_email"}
+    assert [
+        line.partition(":")[0] for line in lines(changed(cooperative__mailing={"welcome": True}, defaults__smtp=relay, services={}))
+    ] == ["cooperative, field smtp.sender_email"]
+    own = {**RELAY, "dns": {"spf": "include:relay.example"}}
+    assert [line.partition(";")[0] for line in lines(changed(cooperative__smtp=own))] == [
+        "cooperative, field smtp.dns: is for accounts that services send with"
+    ]
+    # Nothing is mailed: half an account in the defaults is for services to complete.
+    assert built(changed(cooperative__mailing={"welcome": False}, defaults__smtp=relay, services={})).cooperative["smtp"] is None
+    assert "did you mean month?" in " ".join(lines(changed(cooperative__mailing={"pages": "moth"}, cooperative__smtp=RELAY)))
 
 
 def test_no_mail_on_purpose() -> None:
