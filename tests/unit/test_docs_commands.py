@@ -47,7 +47,7 @@ ADDED = {
     "sunflower-staging": "docs/backup.md: a service of its own for a copy",
 }
 # Plays that the page has its reader write.
-OWN_PLAYS = {"names.yml": "docs/dns.md: a play with octodns_zone"}
+OWN_PLAYS = {"playbooks/names.yml": "docs/dns.md: a play with octodns_zone"}
 # Programs that are not ours and are not run here, and why not.
 OTHERS = {
     "$EDITOR": "is the reader",
