@@ -89,7 +89,8 @@ def test_restart_and_crash_keep_routes(edge: Edge, site: str) -> None:
 def test_it_starts_beside_hundreds_of_processes_of_the_same_number(edge: Edge, site: str) -> None:
     """Containers' users share numbers with the host's: Redis is 999 in its image, and so Caddy may be on the host."""
     sleepers = "setpriv --reuid caddy --regid caddy --clear-groups sh -c 'for i in $(seq 600); do sleep 600 & done'"
-    edge.lab.exec(edge.host, ["sh", "-c", f"systemd-run --quiet --collect --unit=crowd --property=TasksMax=infinity --property=Type=forking {sleepers}"])
+    unit = "systemd-run --quiet --collect --unit=crowd --property=TasksMax=infinity --property=Type=forking"
+    edge.lab.exec(edge.host, ["sh", "-c", f"{unit} {sleepers}"])
     try:
         edge.lab.wait_for(edge.host, "test $(pgrep -u caddy -c sleep) -ge 600", 60)
         restarted = edge.lab.exec(edge.host, ["systemctl", "restart", "caddy"])

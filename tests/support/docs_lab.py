@@ -37,7 +37,7 @@ EXCUSED = {
     "./dev lab down": "takes away what the others run in",
     "./dev test": "is what runs the tests",
     "ansible-builder": "fetches a base image; tests/unit/test_execution_environment.py runs it as far as that",
-    "ansible-playbook playbooks/names.yml": "is a play of the reader's own for a provider's API; tests/integration/test_octodns_zone.py has one",
+    "ansible-playbook playbooks/names.yml": "is the reader's own, for a provider's API; tests/integration/test_octodns_zone.py has one",
     "ansible-playbook -i localhost, meet.coop.scheduler_project -e scheduler_for=awx": "needs an AWX",
     "journalctl": "needs a controller with timers; tests/integration/test_scheduler.py starts one of its jobs",
     "pip install": "fetches half a gigabyte that is there already",
@@ -46,20 +46,39 @@ EXCUSED = {
     "systemctl": "needs a controller with timers; tests/integration/test_scheduler.py starts one of its jobs",
 }
 # Plays that are run as they stand. The others would make another lab of it, and are run with --check --diff.
-AS_SHOWN = frozenset(
-    (
-        "announce backup converge decide handover member_pages monitoring month names new_coop onboard placement plan platform recordings"
-        " register restore_drill review scheduler_project services site statements status support usage verify"
-    ).split()
-)
+AS_SHOWN = {
+    "announce", "backup", "converge", "decide", "handover", "member_pages", "monitoring", "month", "names", "new_coop", "onboard",
+    "placement", "plan", "platform", "recordings", "register", "restore_drill", "review", "scheduler_project", "services", "site",
+    "statements", "status", "support", "usage", "verify",
+}  # fmt: skip
 ANSIBLE = ("ansible", "ansible-doc", "ansible-galaxy", "ansible-inventory", "ansible-playbook", "ansible-vault")
 HERE = ("./dev", "cd", "git", "hledger", "python3", "ssh-keygen")
 # Programs of the name server, which the lab has on a host of its own, and what they are called there.
 NAME_SERVER = {"dig": "kdig", "keymgr": "keymgr", "knotc": "knotc"}
 # What the lab has for a name of the pages. A word is changed where all of it, or a part between commas, is the name.
-NAMES = {"HOST": "host1", "NODE": "node1", "SERVICE": "sunflower", "agaric": "cafe", "bbb1.meet.example": "node1", "<id>": "sunflower"}
+NAMES = {"agaric": "cafe", "bbb1.meet.example": "node1"}
 PASSWORD = "correct horse battery staple"
+OWN = "cafe-live"
 Edit = Callable[["Coop", Path, dict[str, Any]], None]
+# What a play could change on a host, but for what programs write by themselves.
+SEEN = r"""
+find /etc /usr/local /opt /srv /root /var/lib/meet-coop /var/backups /var/bigbluebutton -xdev -type f \
+  -printf '%p %T@ %s %m %u\n' 2>/dev/null | grep -vE '^(/etc/(hosts|hostname|resolv.conf|mtab)|/root/.ansible/)'
+dpkg -l | sha256sum; cat /etc/passwd /etc/group | sha256sum
+systemctl list-units --type=service,timer --state=active --no-legend --plain |
+  grep -oE '^(meet|coop|caddy|docker|bbb|postgres|prometheus)[^ ]*'
+if command -v docker >/dev/null; then
+  docker ps --all --no-trunc --format '{{.Names}} {{.ID}} {{.State}}'; docker network ls --format '{{.Name}} {{.ID}}'
+  docker volume ls --quiet; docker images --quiet --no-trunc
+fi
+if command -v psql >/dev/null; then
+  for base in $(psql -U postgres -AtqXc "SELECT datname FROM pg_database WHERE datname LIKE 'greenlight%'"); do
+    echo $base $(pg_dump -U postgres $base | grep -vE '^.(un)?restrict ' | sha256sum)
+  done
+  psql -U postgres -d bbblb -AtqXc 'SELECT name, secret FROM tenants' 2>/dev/null
+fi
+true
+"""
 
 
 def excuse(command: Command) -> str | None:
@@ -278,7 +297,8 @@ class Coop:
 
     def bring_export(self, path: Path) -> None:
         """The export that a member was given, as it decrypts it itself."""
-        self.run(Command("docs/offboarding.md", ("ansible-playbook", "meet.coop.offboard", "-l", "sunflower", "-e", "offboarding_until=export")))
+        export = "ansible-playbook meet.coop.offboard -l sunflower -e offboarding_until=export"
+        self.run(Command("docs/offboarding.md", tuple(export.split())))
         newest = max((self.folder / "written" / "offboarding" / "sunflower").glob("*.tar.age"))
         self.on("services", "umask 077; cat > /tmp/docs.age", newest.read_bytes())
         done = subprocess.run(
@@ -293,7 +313,7 @@ class Coop:
             return self.folder
         folder = self.root / name.replace(" ", "-") / "inventories" / "lab"
         if not folder.exists():
-            if "host2" in SITUATIONS[name].__doc__ or name in ("second host", "other engine"):
+            if name in ("second host", "lost host", "other engine"):
                 lifecycle.up(self.lab.config, ["host2"], lambda message: None)
             shutil.copytree(self.folder, folder)
             (folder.parents[1] / ".lab").symlink_to(ROOT / ".lab")
@@ -339,7 +359,7 @@ class Coop:
     def _word(self, word: str, folder: Path) -> str:
         word = word.replace("$PWD", str(folder)).replace("~/.coop-vault", str(self.password)).replace("~", str(self.home))
         word = word.replace("bigbluebutton/greenlight:", "meet-coop-lab/greenlight:").replace("pull=always", "pull=never")
-        word = word.replace("@ns1.meet.example", f"@{self.lab.dns_server}").replace("meet.example", "meet.test") if "@" in word or word == "meet.example" else word
+        word = {"@ns1.meet.example": f"@{self.lab.dns_server}", "meet.example": "meet.test"}.get(word, word)
         return ",".join(NAMES.get(part, part) for part in word.split(","))
 
     def _tarball(self) -> Path:
@@ -375,22 +395,10 @@ class Coop:
 
     def seen(self, folder: Path) -> dict[str, list[str]]:
         """What a play could change: files, packages, accounts, units, containers, databases, names, tenants; and the co-op's own folder."""
-        script = (
-            "find /etc /usr/local /opt /srv /root /var/lib/meet-coop /var/backups /var/bigbluebutton -xdev -type f -printf '%p %T@ %s %m %u\\n'"
-            " 2>/dev/null | grep -vE '^(/etc/(hosts|hostname|resolv.conf|mtab)|/root/.ansible/)';"
-            " dpkg -l | sha256sum; cat /etc/passwd /etc/group | sha256sum;"
-            " systemctl list-units --type=service,timer --state=active --no-legend --plain | grep -oE '^(meet-coop|coop|caddy|docker|bbb|postgres|prometheus)\\S+';"
-            " if command -v docker >/dev/null; then docker ps --all --no-trunc --format '{{.Names}} {{.ID}} {{.State}}'; docker volume ls -q;"
-            " docker network ls --format '{{.Name}} {{.ID}}'; docker images -q --no-trunc | sort; fi;"
-            " if command -v psql >/dev/null; then for base in $(psql -U postgres -AtqXc 'SELECT datname FROM pg_database' | grep ^greenlight_); do"
-            " echo $base $(pg_dump -U postgres $base | grep -v '^.[un]*restrict ' | sha256sum); done; fi; true"
-        )
-        names = "for zone in meet.test; do knotc zone-read $zone; done 2>/dev/null | grep -v SOA; true"
-        tenants = "psql -U bbblb bbblb -AtqXc 'SELECT name, secret FROM tenants ORDER BY 1' 2>/dev/null; true"
-        asked = [(host, script) for host in ("host1", "pool", "node1", "node2", "node3")] + [("services", names)]
-        if folder != self.folder and "host2" in (folder / "hosts.yml").read_text():
-            asked.append(("host2", script))
-        del tenants
+        asked = [(host, SEEN) for host in ("host1", "pool", "node1", "node2", "node3")]
+        asked.append(("services", "knotc zone-read meet.test | grep -v SOA; true"))
+        if "host2:" in (folder / "hosts.yml").read_text():
+            asked.append(("host2", SEEN))
         with ThreadPoolExecutor() as pool:
             said = pool.map(lambda one: self.lab.exec(one[0], ["sh", "-c", one[1]]).stdout, asked)
             found = {host: [f"{host}: {line}" for line in lines.splitlines()] for (host, _), lines in zip(asked, said, strict=True)}
@@ -403,9 +411,6 @@ class Coop:
         self.members(self.folder, lambda data: data["services"][OWN].update(state="absent"))
         self._execute(("ansible-playbook", "-i", str(self.folder), "meet.coop.services", "-l", OWN), self.folder)
         own_server.remove(self.lab)
-
-
-OWN = "cafe-live"
 
 
 def block(page: Path, having: str) -> str:
