@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -105,7 +106,10 @@ def in_check_mode(command: Command) -> bool:
     # An export to look at: nothing else is touched by it.
     if "--check" in command.words or "offboarding_until=export" in command.words:
         return "--check" in command.words
-    return bool(playbook(command)) and (playbook(command) not in AS_SHOWN or "engine" in situation(command))
+    if situation(command) == "lost instances":
+        return False
+    far = situation(command) == "other engine" or any("recordings_move_from" in word for word in command.words)
+    return bool(playbook(command)) and (playbook(command) not in AS_SHOWN or far)
 
 
 # -- what the reader has changed before a command ------------------------------------------------------------------------------------
@@ -127,6 +131,17 @@ def lost_host(coop: Coop, folder: Path, members: dict[str, Any]) -> None:
     key = coop.on("host1", "cat /etc/meet-coop/backup.key").strip()
     lost = {"instance_lost_hosts": ["host1"], "move_repository": {"repository": coop.repository, "password": key}}
     coop.secret(folder / "vars" / "lost.yml", lost)
+
+
+def lost_instances(coop: Coop, folder: Path, members: dict[str, Any]) -> None:
+    """docs/backup.md: a new machine under the name of the old, which has the backup and nothing else."""
+    for name in members["services"]:
+        coop.on(
+            "host1",
+            f"docker rm --force greenlight-{name} greenlight-{name}-redis; docker volume rm greenlight-{name}-storage;"
+            f" base=greenlight_$(echo {name} | tr - _); dropdb -U postgres --force $base; dropuser -U postgres $base;"
+            f" rm -r /var/lib/meet-coop/instances/{name}",
+        )
 
 
 def staging(coop: Coop, folder: Path, members: dict[str, Any]) -> None:
@@ -163,8 +178,8 @@ def other_engine(coop: Coop, folder: Path, members: dict[str, Any]) -> None:
 
 
 SITUATIONS: dict[str, Edit] = {
-    "second host": second_host, "lost host": lost_host, "staging": staging, "newcomer": newcomer, "leaver": leaver,
-    "newer image": newer_image, "other engine": other_engine,
+    "second host": second_host, "lost host": lost_host, "lost instances": lost_instances, "staging": staging, "newcomer": newcomer,
+    "leaver": leaver, "newer image": newer_image, "other engine": other_engine,
 }  # fmt: skip
 
 
@@ -175,6 +190,7 @@ def situation(command: Command) -> str:
         "lost host": "@vars/lost.yml" in text,
         "second host": play == "move" or "host2" in text,
         "staging": "sunflower-staging" in text,
+        "lost instances": play == "restore" and "restore_replace" not in text,
         "newcomer": play == "import",
         "leaver": "member_sunflower" in text,
         "newer image": play == "upgrade" and "upgrade_back" not in text,
@@ -220,7 +236,9 @@ class Coop:
         self.repository = "/var/backups/meet-coop/restic"
         self.done: dict[tuple[str, ...], Outcome] = {}
         self.home = root / "home"
-        self.home.mkdir()
+        (self.home / ".ssh").mkdir(parents=True, mode=0o700)
+        key = self.home / ".ssh" / "id_ed25519"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
         shutil.copytree(INVENTORY, self.folder)
         (root / "plain" / ".lab").symlink_to(ROOT / ".lab")
         self._records()
@@ -247,6 +265,9 @@ class Coop:
         self.secret(vault, {"vault_cafe_bbb_secret": self.server_secret})
         made = self.on("services", "age-keygen")
         self.key = made.splitlines()[-1]
+        machines = self.folder / "hosts.yml"
+        other = '        old-bbb: {ansible_host: "{{ lab_name }}-node3"}\n'
+        machines.write_text(machines.read_text() + f"    old_servers:\n      hosts:\n{other}")
         (self.folder / "tasks" / "upgrade-bbb.yml").write_text(block(ROOT / "docs" / "maintenance.md", "bbb-install.sh"))
         self.variables(
             self.folder, dns_zone="meet.test", dns_deployment="meet", dns_server="{{ instance_dns_server }}",
@@ -353,12 +374,15 @@ class Coop:
             words += ["--new-vault-password-file", str(self.password)]
         if program == "ansible-galaxy":
             words = [str(self._tarball()) if word == "meet.coop" else word for word in words]
-            words += ["--no-deps", "--collections-path", str(self.elsewhere / "collections")]
+            # Without --force it finds the checkout, and there is nothing to do.
+            words += ["--force", "--no-deps", "--collections-path", str(self.elsewhere / "collections")]
         return tuple(words)
 
     def _word(self, word: str, folder: Path) -> str:
         word = word.replace("$PWD", str(folder)).replace("~/.coop-vault", str(self.password)).replace("~", str(self.home))
         word = word.replace("bigbluebutton/greenlight:", "meet-coop-lab/greenlight:").replace("pull=always", "pull=never")
+        if word.startswith("restore_snapshot="):
+            word = f"restore_snapshot={datetime.date.today()}T23:59:59Z"
         word = {"@ns1.meet.example": f"@{self.lab.dns_server}", "meet.example": "meet.test"}.get(word, word)
         return ",".join(NAMES.get(part, part) for part in word.split(","))
 
@@ -378,6 +402,7 @@ class Coop:
             cwd = ROOT
         elif "meet.coop.new_coop" in argv or program in ("cd", "python3"):
             cwd = self.elsewhere
+        env["PWD"] = str(cwd)  # as a shell has it
         if program in NAME_SERVER:
             done = self.lab.exec("services", [NAME_SERVER[program], *argv[1:]])
         elif program == "ansible-playbook":
@@ -407,7 +432,9 @@ class Coop:
         return found
 
     def close(self) -> None:
-        """Take away what the lab had not before."""
+        """Give back what was lost, and take away what the lab had not before."""
+        if (self.root / "lost-instances").exists():
+            self.run(Command("docs/backup.md", ("ansible-playbook", "meet.coop.restore", "-e", "restore_all=true")))
         self.members(self.folder, lambda data: data["services"][OWN].update(state="absent"))
         self._execute(("ansible-playbook", "-i", str(self.folder), "meet.coop.services", "-l", OWN), self.folder)
         own_server.remove(self.lab)
