@@ -256,6 +256,9 @@ class Coop:
             outcome.unlink()
         opening = self.folder / "money" / "opening.yml"
         opening.write_text(opening.read_text().replace("2021-03", "2026-03"))
+        used = self.folder / "money" / "usage" / "2026-03.csv"  # nobody met in that month
+        used.parent.mkdir()
+        used.write_text((ROOT / "docs" / "example-year" / "money" / "usage" / "2025-03.csv").read_text().splitlines()[0] + "\n")
         everybody = self.folder / "group_vars" / "all"
         everybody.mkdir()
         lab = (self.folder / "group_vars" / "all.yml").rename(everybody / "lab.yml")
@@ -368,6 +371,10 @@ class Coop:
             words += ["--check", "--diff"] if check and "--check" not in words else []
         if play == "new_coop":
             words += ["-e", f"@{ROOT / 'tests' / 'unit' / 'data' / 'example_coop.yml'}"]
+        if play == "usage":
+            words += ["-e", f"usage_month={datetime.date.today():%Y-%m}"]  # nothing was metered before the lab was there
+        if play == "review" and "-l" not in words:
+            words += ["-l", "container_hosts:pool_hosts"]  # the doubles and the lab's own services are machines that are none of ours
         if play == "import":
             words[words.index("-l") + 1] = "sunflower-again"
         if program == "ansible-vault" and "rekey" in words:
