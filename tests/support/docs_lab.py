@@ -22,7 +22,8 @@ from typing import Any
 
 import yaml
 
-from tests.lab import lifecycle
+from tests.lab import hosts, lifecycle
+from tests.lab.config import HOSTS
 from tests.support import own_server, swarm
 from tests.support.ansible import INVENTORY, ROOT, environment, run_playbook
 from tests.support.docs_commands import Command
@@ -61,10 +62,11 @@ NAMES = {"agaric": "cafe", "bbb1.meet.example": "node1"}
 PASSWORD = "correct horse battery staple"
 OWN = "cafe-live"
 Edit = Callable[["Coop", Path, dict[str, Any]], None]
-# What a play could change on a host, but for what programs write by themselves.
+# What a play could change on a host, but for what programs write by themselves: bbb-conf makes an empty production.yml whatever it is asked.
 SEEN = r"""
 find /etc /usr/local /opt /srv /root /var/lib/meet-coop /var/backups /var/bigbluebutton -xdev -type f \
-  -printf '%p %T@ %s %m %u\n' 2>/dev/null | grep -vE '^(/etc/(hosts|hostname|resolv.conf|mtab)|/root/.ansible/)'
+  -printf '%p %T@ %s %m %u\n' 2>/dev/null |
+  grep -vE '^(/etc/(hosts|hostname|resolv.conf|mtab)|/root/.ansible/|/etc/bigbluebutton/bbb-webrtc-sfu/production.yml [0-9.]+ 0 )'
 dpkg -l | sha256sum; cat /etc/passwd /etc/group | sha256sum
 systemctl list-units --type=service,timer --state=active --no-legend --plain |
   grep -oE '^(meet|coop|caddy|docker|bbb|postgres|prometheus)[^ ]*'
@@ -256,9 +258,11 @@ class Coop:
             outcome.unlink()
         opening = self.folder / "money" / "opening.yml"
         opening.write_text(opening.read_text().replace("2021-03", "2026-03"))
-        used = self.folder / "money" / "usage" / "2026-03.csv"  # nobody met in that month
-        used.parent.mkdir()
-        used.write_text((ROOT / "docs" / "example-year" / "money" / "usage" / "2025-03.csv").read_text().splitlines()[0] + "\n")
+        # Nobody met in the months that are closed.
+        (self.folder / "money" / "usage").mkdir()
+        columns = (ROOT / "docs" / "example-year" / "money" / "usage" / "2025-03.csv").read_text().splitlines()[0]
+        for month in ("2026-03", "2026-04", "2026-05"):
+            (self.folder / "money" / "usage" / f"{month}.csv").write_text(columns + "\n")
         everybody = self.folder / "group_vars" / "all"
         everybody.mkdir()
         lab = (self.folder / "group_vars" / "all.yml").rename(everybody / "lab.yml")
@@ -270,7 +274,8 @@ class Coop:
         self.key = made.splitlines()[-1]
         machines = self.folder / "hosts.yml"
         other = '        old-bbb: {ansible_host: "{{ lab_name }}-node3"}\n'
-        machines.write_text(machines.read_text() + f"    old_servers:\n      hosts:\n{other}")
+        clock = "    scheduler_hosts:\n      hosts:\n        pool: {}\n"
+        machines.write_text(machines.read_text() + f"    old_servers:\n      hosts:\n{other}" + clock)
         (self.folder / "tasks" / "upgrade-bbb.yml").write_text(block(ROOT / "docs" / "maintenance.md", "bbb-install.sh"))
         self.variables(
             self.folder, dns_zone="meet.test", dns_deployment="meet", dns_server="{{ instance_dns_server }}",
@@ -372,7 +377,9 @@ class Coop:
         if play == "new_coop":
             words += ["-e", f"@{ROOT / 'tests' / 'unit' / 'data' / 'example_coop.yml'}"]
         if play == "usage":
-            words += ["-e", f"usage_month={datetime.date.today():%Y-%m}"]  # nothing was metered before the lab was there
+            # The lab is metered since today: this month, as one would tomorrow.
+            today = datetime.datetime.now(datetime.UTC).date()
+            words += ["-e", f"usage_month={today:%Y-%m} usage_as_of={today + datetime.timedelta(days=1)}"]
         if play == "review" and "-l" not in words:
             words += ["-l", "container_hosts:pool_hosts"]  # the doubles and the lab's own services are machines that are none of ours
         if play == "import":
@@ -445,6 +452,8 @@ class Coop:
         self.members(self.folder, lambda data: data["services"][OWN].update(state="absent"))
         self._execute(("ansible-playbook", "-i", str(self.folder), "meet.coop.services", "-l", OWN), self.folder)
         own_server.remove(self.lab)
+        hosts.remove_host(self.lab.config, HOSTS["host2"])
+        self.on("services", "rm -f /tmp/docs.age")
 
 
 def block(page: Path, having: str) -> str:
