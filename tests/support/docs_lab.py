@@ -62,7 +62,7 @@ NAMES = {"agaric": "cafe", "bbb1.meet.example": "node1"}
 PASSWORD = "correct horse battery staple"
 OWN = "cafe-live"
 Edit = Callable[["Coop", Path, dict[str, Any]], None]
-# What a play could change on a host, but for what programs write by themselves: bbb-conf makes an empty production.yml whatever it is asked.
+# What a play could change on a host, but for what programs write by themselves, such as the empty production.yml of bbb-conf.
 SEEN = r"""
 find /etc /usr/local /opt /srv /root /var/lib/meet-coop /var/backups /var/bigbluebutton -xdev -type f \
   -printf '%p %T@ %s %m %u\n' 2>/dev/null |
