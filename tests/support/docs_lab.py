@@ -108,8 +108,8 @@ def in_check_mode(command: Command) -> bool:
     # An export to look at: nothing else is touched by it.
     if "--check" in command.words or "offboarding_until=export" in command.words:
         return "--check" in command.words
-    if situation(command) == "lost instances":
-        return False
+    if situation(command) in ("lost instances", "upgraded"):
+        return False  # the command puts the lab right again
     far = situation(command) == "other engine" or any("recordings_move_from" in word for word in command.words)
     return bool(playbook(command)) and (playbook(command) not in AS_SHOWN or far)
 
@@ -181,7 +181,7 @@ def other_engine(coop: Coop, folder: Path, members: dict[str, Any]) -> None:
 
 SITUATIONS: dict[str, Edit] = {
     "second host": second_host, "lost host": lost_host, "lost instances": lost_instances, "staging": staging, "newcomer": newcomer,
-    "leaver": leaver, "newer image": newer_image, "other engine": other_engine,
+    "leaver": leaver, "newer image": newer_image, "upgraded": newer_image, "other engine": other_engine,
 }  # fmt: skip
 
 
@@ -195,7 +195,8 @@ def situation(command: Command) -> str:
         "lost instances": play == "restore" and "restore_replace" not in text,
         "newcomer": play == "import",
         "leaver": "member_sunflower" in text,
-        "newer image": play == "upgrade" and "upgrade_back" not in text,
+        "upgraded": "upgrade_back" in text,
+        "newer image": play == "upgrade",
         "other engine": play == "engine" or (play == "platform" and command.place.startswith("docs/swarm.md")),
     }
     return next((name for name, holds in rules.items() if holds), "")
@@ -272,6 +273,8 @@ class Coop:
         self.secret(vault, {"vault_cafe_bbb_secret": self.server_secret})
         made = self.on("services", "age-keygen")
         self.key = made.splitlines()[-1]
+        for host in (own_server.HOST, "node3"):
+            self.on(host, "mkdir -p /var/bigbluebutton")  # as a server has it from the beginning
         machines = self.folder / "hosts.yml"
         other = '        old-bbb: {ansible_host: "{{ lab_name }}-node3"}\n'
         clock = "    scheduler_hosts:\n      hosts:\n        pool: {}\n"
@@ -347,6 +350,9 @@ class Coop:
             shutil.copytree(self.folder, folder)
             (folder.parents[1] / ".lab").symlink_to(ROOT / ".lab")
             self.members(folder, lambda data: SITUATIONS[name](self, folder, data))
+            if name == "upgraded":
+                code, output = self._execute(("ansible-playbook", "-i", str(folder), "meet.coop.upgrade", "-l", "sunflower"), folder)
+                assert code == 0, output
         return folder
 
     # -- running ---------------------------------------------------------------------------------------------------------------------
