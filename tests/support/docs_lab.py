@@ -131,7 +131,13 @@ def lost_host(coop: Coop, folder: Path, members: dict[str, Any]) -> None:
     for service in members["services"].values():
         service["container_host"] = "host2"
     key = coop.on("host1", "cat /etc/meet-coop/backup.key").strip()
-    lost = {"instance_lost_hosts": ["host1"], "move_repository": {"repository": coop.repository, "password": key}}
+    # The copy that another co-operative has.
+    copy = "/srv/of-host1"
+    packed = subprocess.run(
+        ["docker", "exec", coop.lab.host("host1"), "tar", "-C", coop.repository, "-c", "."], capture_output=True, check=True
+    )
+    coop.on("host2", f"mkdir -p {copy}; tar -C {copy} -x", packed.stdout)
+    lost = {"instance_lost_hosts": ["host1"], "move_repository": {"repository": copy, "password": key}}
     coop.secret(folder / "vars" / "lost.yml", lost)
 
 
@@ -401,6 +407,7 @@ class Coop:
     def _word(self, word: str, folder: Path) -> str:
         word = word.replace("$PWD", str(folder)).replace("~/.coop-vault", str(self.password)).replace("~", str(self.home))
         word = word.replace("bigbluebutton/greenlight:", "meet-coop-lab/greenlight:").replace("pull=always", "pull=never")
+        word = word.replace("sftp:coop@backup.other.example:/srv/coop", self.repository)
         if word.startswith("restore_snapshot="):
             word = f"restore_snapshot={datetime.date.today()}T23:59:59Z"
         word = {"@ns1.meet.example": f"@{self.lab.dns_server}", "meet.example": "meet.test"}.get(word, word)
