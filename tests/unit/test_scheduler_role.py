@@ -144,7 +144,8 @@ def test_a_relative_path_begins_where_the_command_is_typed(tmp_path: pathlib.Pat
     """And not beside the playbook, which for a reader is the installed collection."""
     here = tmp_path / "here"
     here.mkdir()
-    given = {"scheduler_project": ".", "scheduler_semaphore_file": "meet.json", "scheduler_awx_repository": "git@git.meet.example:meet/coop.git"}
+    repository = "git@git.meet.example:meet/coop.git"
+    given = {"scheduler_project": ".", "scheduler_semaphore_file": "meet.json", "scheduler_awx_repository": repository}
     code, output = play(tmp_path, [role("project"), role("semaphore")], given, PWD=str(here))
     assert code == 0, output
     assert sorted(path.name for path in here.iterdir()) == ["ansible.cfg", "meet.json", "runs"] and (here / "runs" / "site.yml").exists()
