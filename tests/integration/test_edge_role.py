@@ -86,6 +86,20 @@ def test_restart_and_crash_keep_routes(edge: Edge, site: str) -> None:
     assert changed(edge.role()) == 0
 
 
+def test_it_starts_beside_hundreds_of_processes_of_the_same_number(edge: Edge, site: str) -> None:
+    """Containers' users share numbers with the host's: Redis is 999 in its image, and so Caddy may be on the host."""
+    sleepers = "setpriv --reuid caddy --regid caddy --clear-groups sh -c 'for i in $(seq 600); do sleep 600 & done'"
+    unit = "systemd-run --quiet --collect --unit=crowd --property=TasksMax=infinity --property=Type=forking"
+    edge.lab.exec(edge.host, ["sh", "-c", f"{unit} {sleepers}"])
+    try:
+        edge.lab.wait_for(edge.host, "test $(pgrep -u caddy -c sleep) -ge 600", 60)
+        restarted = edge.lab.exec(edge.host, ["systemctl", "restart", "caddy"])
+        assert restarted.returncode == 0, restarted
+        assert edge.request(site).status == 200
+    finally:
+        edge.lab.exec(edge.host, ["systemctl", "stop", "crowd.service"])
+
+
 def test_stopped_caddy_is_started(edge: Edge, site: str) -> None:
     edge.lab.exec(edge.host, ["systemctl", "stop", "caddy"])
     result = edge.module({"id": "role-test", "hosts": [site, "more.meet.test"], "upstream": f"127.0.0.1:{BACKEND_PORT}"})

@@ -11,6 +11,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What a reader puts in, and what of inventories/example stands for it here.
+PLACEHOLDERS = {"<id>": "sunflower", "SERVICE": "sunflower", "HOST": "host1", "NODE": "bbb1.meet.example", "…": "sunflower"}
 # Blocks whose every line is a command; $ before it is the prompt.
 SHELLS = ("console", "bash", "sh")
 # What begins a command of ours, in a block without a language or in the middle of a line.
@@ -26,6 +29,26 @@ class Command:
 
     def __str__(self) -> str:
         return f"{self.place}: {shlex.join(self.words)}"
+
+
+def pages() -> list[pathlib.Path]:
+    return [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "docs" / "example-year" / "README.md",
+        *sorted((ROOT / "roles").glob("*/README.md")),
+    ]
+
+
+def shown() -> list[Command]:
+    """The commands of all pages, each whole."""
+    return [whole(command) for page in pages() for command in commands(page, str(page.relative_to(ROOT)))]
+
+
+def whole(command: Command) -> Command:
+    """A command with its playbook's program before it, and its placeholders filled in."""
+    words = command.words if not command.words[0].startswith("meet.coop.") else ("ansible-playbook", *command.words)
+    return Command(command.place, tuple(PLACEHOLDERS.get(word, word) for word in words))
 
 
 def commands(page: pathlib.Path, name: str) -> Iterator[Command]:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every command that a page shows is one that works: playbooks, options, variables, hosts and tags that exist, documentation that comes.
 
-Plays themselves are run by the tests of the lab. Here ansible-playbook reads them with the inventory of the example (--syntax-check), all
-in one call, and the options of each command are held against what Ansible and our roles take.
+The commands themselves are run in the lab, by tests/e2e/test_docs_commands.py. Here ansible-playbook reads them with the inventory of the
+example (--syntax-check), all in one call, and the options of each command are held against what Ansible and our roles take.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
 from tests.bench.__main__ import BENCHMARKS
+from tests.support import docs_lab
 from tests.support.ansible import environment
-from tests.support.docs_commands import Command, commands
+from tests.support.docs_commands import Command, shown
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "inventories" / "example"
-# What a reader puts in, and what stands for it here.
-PLACEHOLDERS = {"<id>": "sunflower", "SERVICE": "sunflower", "HOST": "host1", "NODE": "bbb1.meet.example", "…": "sunflower"}
 # Inventories of the reader's own: the example stands for them.
 OWN_INVENTORIES = {"inventories/coop", "inventories/ours", "inventories/ourcoop", "inventory", "inventories/ourcoop/members.yml"}
 # Hosts that a page has its reader add first.
@@ -47,52 +46,12 @@ ADDED = {
     "sunflower-staging": "docs/backup.md: a service of its own for a copy",
 }
 # Plays that the page has its reader write.
-OWN_PLAYS = {"names.yml": "docs/dns.md: a play with octodns_zone"}
-# Programs that are not ours and are not run here, and why not.
-OTHERS = {
-    "$EDITOR": "is the reader",
-    "age": "reads an export with a key that only a member has",
-    "age-keygen": "is Debian's age, which the tests of exports run",
-    "ansible-builder": "fetches a base image; tests/unit/test_execution_environment.py runs it as far as that",
-    "apt-get": "changes the machine",
-    "bbb-conf": "is there on BigBlueButton servers alone",
-    "cd": "goes to a folder",
-    "cp": "copies the reader's files",
-    "dig": "asks the reader's name server",
-    "git": "is the reader's own repository",
-    "hledger": "reads the books of the example year in tests/unit/cooperative",
-    "journalctl": "is run on the reader's machines",
-    "keymgr": "is there on a Knot server alone",
-    "knotc": "is there on a Knot server alone",
-    "pip": "is the controller's own",
-    "python3": "makes the controller's own environment",
-    "ssh": "goes to the reader's machines",
-    "ssh-copy-id": "goes to the reader's machines",
-    "ssh-keygen": "signs with the reader's key; tests of decisions run it",
-    "systemctl": "is run on the reader's machines",
-}
-
-
-def pages() -> list[pathlib.Path]:
-    return [
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
-        *sorted((ROOT / "docs").glob("*.md")),
-        ROOT / "docs" / "example-year" / "README.md",
-        *sorted((ROOT / "roles").glob("*/README.md")),
-    ]
-
-
-SHOWN = [command for page in pages() for command in commands(page, str(page.relative_to(ROOT)))]
-
-
-def whole(command: Command) -> Command:
-    """A command with its playbook's program before it, and its placeholders filled in."""
-    words = command.words if not command.words[0].startswith("meet.coop.") else ("ansible-playbook", *command.words)
-    return Command(command.place, tuple(PLACEHOLDERS.get(word, word) for word in words))
+OWN_PLAYS = {"playbooks/names.yml": "docs/dns.md: a play with octodns_zone"}
+SHOWN = shown()
 
 
 def of(program: str) -> list[Command]:
-    return [found for found in map(whole, SHOWN) if found.words[0] == program]
+    return [found for found in SHOWN if found.words[0] == program]
 
 
 @functools.cache
@@ -159,7 +118,7 @@ def mistakes(command: Command) -> Iterator[str]:
     if not set(options.args) <= set(OWN_PLAYS):
         yield from (f"no role and no playbook has a variable {name}" for name in extra_names(options.extra_vars) if name not in variables())
     for pattern in filter(None, (options.subset or "").split(",")):
-        if pattern not in ADDED and not inventory().get_hosts(PLACEHOLDERS.get(pattern, pattern)):
+        if pattern not in ADDED and not inventory().get_hosts(pattern):
             yield f"-l {pattern} matches no host of inventories/example"
     for tag in [*options.tags, *options.skip_tags]:
         if tag not in {"all", *tags()}:
@@ -171,10 +130,29 @@ def ansible(program: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-def test_every_program_is_known() -> None:
-    ours = {"ansible", "ansible-playbook", "ansible-doc", "ansible-inventory", "ansible-galaxy", "ansible-vault", "./dev"}
-    assert [str(command) for command in map(whole, SHOWN) if command.words[0] not in ours | set(OTHERS)] == []
-    assert len(of("ansible-playbook")) > 50
+def test_each_command_is_run_or_excused() -> None:
+    """By tests/e2e/test_docs_commands.py, in the lab; the table of excuses has none that is not needed."""
+    assert [str(command) for command in SHOWN if not docs_lab.excuse(command) and not docs_lab.runs(command)] == []
+    assert set(docs_lab.EXCUSED) - {docs_lab.excuse(command) for command in SHOWN} == set()
+    run = [command for command in SHOWN if not docs_lab.excuse(command)]
+    assert docs_lab.AS_SHOWN - {docs_lab.playbook(command) for command in run} == set()
+    assert {docs_lab.situation(command) for command in run} == {"", *docs_lab.SITUATIONS}
+    assert sum(command.words[0] == "ansible-playbook" for command in run) > 100
+
+
+def test_files_of_the_readers_own_are_no_inventory() -> None:
+    """In the folder of an inventory Ansible takes every file for one, and a run ends with the first that is none."""
+    ignored = {
+        str(path.relative_to(ROOT)): re.findall(r"^ignore_patterns = (.*)$", path.read_text(), re.MULTILINE)
+        for path in (ROOT / "ansible.cfg", EXAMPLE / "ansible.cfg", *(ROOT / "roles").glob("*/templates/ansible.cfg.j2"))
+    }
+    assert len(ignored) == 4 and len({tuple(found) for found in ignored.values()}) == 1, ignored
+    patterns = [re.compile(pattern.strip()) for pattern in ignored["ansible.cfg"][0].split(",")]
+    named = re.compile(r"(?:.*=|@)?(?:\$PWD/)?([\w-][\w./-]*\.(?:yml|tar|csv))")
+    files = {found[1] for command in of("ansible-playbook") for word in command.words if (found := named.fullmatch(word))}
+    ours = {name for name in files if not (ROOT / name).exists()} - OWN_INVENTORIES
+    assert {"vars/lost.yml", "sunflower.tar"} < ours
+    assert [name for name in ours if not any(pattern.search(name.split("/")[0]) for pattern in patterns)] == []
 
 
 def test_playbooks_take_what_the_pages_give_them() -> None:

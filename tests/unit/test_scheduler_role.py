@@ -140,6 +140,17 @@ def test_a_bad_job_is_refused_before_anything_is_written(jobs: dict[str, Any], s
     assert code == 2 and said in output and not project.exists(), output
 
 
+def test_a_relative_path_begins_where_the_command_is_typed(tmp_path: pathlib.Path) -> None:
+    """And not beside the playbook, which for a reader is the installed collection."""
+    here = tmp_path / "here"
+    here.mkdir()
+    repository = "git@git.meet.example:meet/coop.git"
+    given = {"scheduler_project": ".", "scheduler_semaphore_file": "meet.json", "scheduler_awx_repository": repository}
+    code, output = play(tmp_path, [role("project"), role("semaphore")], given, PWD=str(here))
+    assert code == 0, output
+    assert sorted(path.name for path in here.iterdir()) == ["ansible.cfg", "meet.json", "runs"] and (here / "runs" / "site.yml").exists()
+
+
 class Awx:
     """Stand-ins of awx.awx' modules, and what they were told."""
 

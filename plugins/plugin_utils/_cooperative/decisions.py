@@ -139,10 +139,11 @@ class DecisionTask:
         if problems or lines:
             raise CoopError("\n".join([*DecisionError(problems).lines, *lines]))
 
-    def changes(self, folder: Folder, outcomes: Mapping[str, Outcome]) -> list[tuple[str, bytes, bytes]]:
+    def changes(self, folder: Folder, outcomes: Mapping[str, Outcome], looking_back: bool = False) -> list[tuple[str, bytes, bytes]]:
         """Path, bytes before and bytes after, of each outcome that is not as it is written.
 
-        Raises DecisionError when what a decision rests on was changed after it was decided.
+        Raises DecisionError when what a decision rests on was changed after it was decided, and when it was decided after C(as_of):
+        written so, it would be undecided again. Who is looking back and writes nothing may see it as it was then.
         """
         found: list[tuple[str, bytes, bytes]] = []
         problems: list[Problem] = []
@@ -152,7 +153,7 @@ class DecisionTask:
             if before == after:
                 continue
             found.append((path, before, after))
-            wrong = reopened(os.path.relpath(path), before, outcome, self.as_of)
+            wrong = reopened(os.path.relpath(path), before, outcome, self.as_of, looking_back)
             if wrong:
                 problems.append(wrong)
         if problems:
@@ -194,7 +195,7 @@ def not_passed(number: str, outcomes: Mapping[str, Outcome]) -> str | None:
     return f"decision {number} {said}, not passed; write the number of one that has passed"
 
 
-def reopened(file: str, before: bytes, outcome: Outcome, as_of: datetime.date) -> Problem | None:
+def reopened(file: str, before: bytes, outcome: Outcome, as_of: datetime.date, looking_back: bool = False) -> Problem | None:
     """What is wrong when a decision that was decided comes out otherwise, or rests on other files than it did."""
     if not before:
         return None
@@ -208,6 +209,8 @@ def reopened(file: str, before: bytes, outcome: Outcome, as_of: datetime.date) -
     line = written.at("result")[1]
     decided = day(written.get("decided"))
     if decided and as_of <= decided and outcome.result not in FINAL:
+        if looking_back:
+            return None
         return Problem(file, line, f"it was {written['result']} on {decided}, and this tally is of {as_of}; give a later as_of")
     if written.get("hash") == outcome.hash:
         return None

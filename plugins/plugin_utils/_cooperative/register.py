@@ -111,7 +111,7 @@ class RegisterTask:
             return {}
         folder, outcomes = self.decisions.counted(register)
         # What was decided and no longer rests on the same files is refused here too.
-        self.decisions.changes(folder, outcomes)
+        self.decisions.changes(folder, outcomes, looking_back=True)
         return outcomes
 
     # -- one member

@@ -161,6 +161,16 @@ def test_an_admission_that_was_changed_afterwards_carries_nothing(coop: Coop) ->
         tell(coop.path)
 
 
+def test_the_register_of_a_day_before_a_decision_that_was_written_down_since(coop: Coop) -> None:
+    """As at the end of a year that is over: what was decided later is open then, and what was changed since is told all the same."""
+    coop.tally()
+    assert {member["status"] for member in tell(coop.path, "2025-12-31")["members"]} == {"active"}
+    coop.say("bob", "block")
+    assert tell(coop.path, "2025-12-31")["changed"] is False
+    with pytest.raises(CoopError, match="and since then this has changed"):
+        tell(coop.path)
+
+
 def test_a_day_long_past_is_tallied_whoever_has_services_or_supporters_now(tmp_path: pathlib.Path) -> None:
     coop = Coop(
         tmp_path / "coop", {"ada": {}, "bob": {"supported_by": "new"}, "new": {"joined": "2026-02-01"}, "old": {"left": "2021-01-01"}}
