@@ -11,7 +11,9 @@ import os
 import pathlib
 import pwd
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -115,45 +117,86 @@ def test_memory_is_read_as_the_kernel_tells_it(tmp_path: pathlib.Path) -> None:
     assert memory_available(str(tmp_path / "meminfo")) == 65536
 
 
-def test_routes_that_come_together_are_one_change_and_a_bad_one_is_its_own(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    edge: dict[str, Any] = {"apps": {"http": {"servers": {"edge": {"routes": []}}}}}
-    (tmp_path / "edge.json").write_text(json.dumps(edge))
-    first, held = threading.Event(), threading.Event()
-    calls: list[list[str]] = []
-    real = applying.keep
+class Edge:
+    """A Caddy that is told by nobody but Routes, and what it was told in one change each."""
 
-    def keep(store: Any, routes: list[dict[str, Any]], write: bool) -> Any:
-        calls.append(sorted(route["id"] for route in routes))
-        if not first.is_set():
-            first.set()
-            assert held.wait(60)
-        return real(store, routes, False)
+    def __init__(self, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        edge: dict[str, Any] = {"apps": {"http": {"servers": {"edge": {"routes": []}}}}}
+        (folder / "edge.json").write_text(json.dumps(edge))
+        self.calls: list[list[str]] = []
+        self.begin: Callable[[], None] = lambda: None
+        self.routes = Routes()
+        self.shared = {"upstream": None, "upstreams": ["127.0.0.1:5000"], "admin": str(folder / "none.sock"),
+                       "config_file": str(folder / "edge.json"), "handlers": None, "static": {}, "state": "present",
+                       "trusted_proxies": [], "body_limit": 1, "patience": 5}  # fmt: skip
+        real = applying.keep
 
-    monkeypatch.setattr(applying, "keep", keep)
-    monkeypatch.setattr(Admin, "get", lambda _self, _path: (edge, ""))
-    shared = {"upstream": None, "upstreams": ["127.0.0.1:5000"], "admin": str(tmp_path / "none.sock"),
-              "config_file": str(tmp_path / "edge.json"), "handlers": None, "static": {}, "state": "present",
-              "trusted_proxies": [], "body_limit": 1, "patience": 5}  # fmt: skip
-    routes = Routes()
+        def keep(store: Any, routes: list[dict[str, Any]], write: bool) -> Any:
+            self.calls.append(sorted(route["id"] for route in routes))
+            self.begin()
+            return real(store, routes, False)
 
-    def open_one(name: str) -> object:
+        monkeypatch.setattr(applying, "keep", keep)
+        monkeypatch.setattr(Admin, "get", lambda _self, _path: (edge, ""))
+
+    def open(self, name: str) -> object:
         try:
-            return routes.open({"id": name, "hosts": ["no host" if name == "bad" else f"{name}.example.org"], **shared})
+            return self.routes.open({"id": name, "hosts": ["no host" if name == "bad" else f"{name}.example.org"], **self.shared})
         except CoopError as error:
             return str(error)
 
+    def wait_for(self, number: int) -> None:
+        """Until so many routes wait."""
+        while len(self.routes._waiting) < number:
+            threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def edge(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    return Edge(tmp_path, monkeypatch)
+
+
+def test_routes_that_come_together_are_one_change_and_a_bad_one_is_its_own(edge: Edge) -> None:
+    first, held = threading.Event(), threading.Event()
+
+    def begin() -> None:
+        if not first.is_set():
+            first.set()
+            assert held.wait(60)
+
+    edge.begin = begin
     with ThreadPoolExecutor(5) as pool:
-        begun = pool.submit(open_one, "first")
+        begun = pool.submit(edge.open, "first")
         assert first.wait(60)
         names = ["two", "bad", "three"]
-        rest = [pool.submit(open_one, name) for name in names]
-        while len(routes._waiting) < len(names):
-            threading.Event().wait(0.01)
+        rest = [pool.submit(edge.open, name) for name in names]
+        edge.wait_for(len(names))
         held.set()
         assert begun.result() is True
         found = {name: one.result() for name, one in zip(names, rest, strict=True)}
     assert found["two"] is True and found["three"] is True and "'no host' is not a whole host name" in str(found["bad"])
-    assert calls[:2] == [["first"], ["bad", "three", "two"]]
+    assert edge.calls[:2] == [["first"], ["bad", "three", "two"]]
+
+
+def test_caddy_rests_after_a_change_and_who_comes_meanwhile_is_in_the_next(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, rests = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        rests.append(seconds)
+        if seconds:
+            edge.wait_for(2)
+            now[0] += seconds
+
+    def begin() -> None:
+        now[0] += 3  # a change takes so long
+
+    edge.begin = begin
+    monkeypatch.setattr(applying, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    assert edge.open("first") is True
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(edge.open, ["two", "three"])) == [True, True]
+    assert edge.calls == [["first"], ["three", "two"]]
+    assert rests == [0.0, 6.0]
 
 
 BEFORE = {

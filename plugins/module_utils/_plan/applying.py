@@ -16,6 +16,7 @@ import os
 import pwd
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ STARTS_PER_PROCESSOR = 2
 """Containers that may be starting at the same time: a start is a minute of Ruby."""
 SHARE_OF_MEMORY = 0.8
 """Of the host's available memory, that containers which are starting may come to take."""
+RESTS = 2
+"""How many times as long as a change of Caddy's configuration took, it is left alone before the next."""
 BEFORE = frozenset({"oidc_check", "instance_secrets", "greenlight_database"})
 """Modules of the first part, before the pool is told its tenants."""
 _AFTER = """
@@ -107,28 +110,38 @@ class Room:
 
 
 class Routes:
-    """Caddy's configuration, changed for all who come while it is being changed, in one change: each costs Caddy a reload of everything."""
+    """Caddy's configuration, changed for all who come while it is being changed, in one change: each costs Caddy a reload of everything.
+
+    With hundreds of routes that is seconds of a processor: Caddy is then left alone for a multiple of it (RESTS), and more come together.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[dict[str, Any]] = []
         self._told: dict[str, bool | CoopError] = {}
         self._guard, self._one = threading.Lock(), threading.Lock()
+        self._rested = 0.0
 
     def open(self, route: dict[str, Any]) -> bool:
         """Whether the route was changed. Raises CoopError, for this route alone."""
         with self._guard:
             self._waiting.append(route)
         with self._one:
-            with self._guard:
-                mine = route["id"] not in self._told
-                together, self._waiting = (self._waiting, []) if mine else ([], self._waiting)
-            for part in _by_store(together):
-                self._keep(part)
-            with self._guard:
-                told = self._told.pop(route["id"])
+            if route["id"] not in self._told:
+                self._change()
+            told = self._told.pop(route["id"])
         if isinstance(told, CoopError):
             raise told
         return told
+
+    def _change(self) -> None:
+        time.sleep(max(0.0, self._rested - time.monotonic()))
+        with self._guard:
+            together, self._waiting = self._waiting, []
+        begun = time.monotonic()
+        for part in _by_store(together):
+            self._keep(part)
+        end = time.monotonic()
+        self._rested = end + RESTS * (end - begun)
 
     def _keep(self, routes: list[dict[str, Any]]) -> None:
         store = Store(routes[0]["admin"], routes[0]["config_file"])
