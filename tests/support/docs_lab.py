@@ -453,7 +453,7 @@ class Coop:
             asked.append(("host2", SEEN))
         with ThreadPoolExecutor() as pool:
             said = pool.map(lambda one: self.lab.exec(one[0], ["sh", "-c", one[1]]).stdout, asked)
-            found = {host: [f"{host}: {line}" for line in lines.splitlines()] for (host, _), lines in zip(asked, said, strict=True)}
+            found = {host: [f"{host}: {line}" for line in lines.splitlines()] for (host, _script), lines in zip(asked, said, strict=True)}
         ours = [path for path in sorted(folder.rglob("*")) if path.is_file() and ".git" not in path.parts]
         found["folder"] = [f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in ours]
         return found
