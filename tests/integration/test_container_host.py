@@ -61,7 +61,7 @@ def test_postgresql_listens_where_instances_are_and_nowhere_else(host: RunningLa
     addresses = shell(host, "ss -Hltn 'sport = :5432' | awk '{print $4}'").split()
     assert sorted(addresses) == ["10.213.0.1:5432", "127.0.0.1:5432"]
     assert sql(host, "SELECT current_user, current_setting('max_connections'), current_setting('password_encryption')") == (
-        "postgres|300|scram-sha-256"
+        "postgres|1200|scram-sha-256"
     )
     rights = sql(host, "SELECT has_database_privilege('pg_monitor', d, 'CONNECT') FROM unnest(ARRAY['postgres', 'template1']) d")
     assert rights.split() == ["f", "f"]
