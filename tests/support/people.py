@@ -53,12 +53,17 @@ class People:
 
     def meet(self, on: str | None = None, **wish: str) -> str:
         """A meeting; on a node by name, when asked for, by making others until one is there. Those are ended."""
+        others: list[str] = []
         for _attempt in range(20):
             meeting = "m-" + secrets.token_hex(6)
             answer = self.pool.call(self.name, self.secret, "create", {"name": "Assembly", "meetingID": meeting, **wish})
             assert answer.ok, answer.body
             if on is None or self.node_of(meeting) == on:
+                # Not before: the balancer would send the next to the same node.
+                for other in others:
+                    self.end(other)
                 return meeting
+            others.append(meeting)
         raise AssertionError(f"no meeting came to be on {on}")
 
     def node_of(self, meeting: str) -> str:
